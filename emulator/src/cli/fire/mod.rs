@@ -1,0 +1,108 @@
+//! `emulator fire`.
+
+mod eventarc;
+mod pubsub;
+mod scheduler;
+mod tasks;
+
+use std::{
+    io::{Write, stdout},
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+use emulator::{Answer, Courier, Delivery, Error, RunningIssuer};
+
+/// The headers of an answer that a sender or a person acts on.
+const OF_INTEREST: [&str; 4] = [
+    "content-type",
+    "location",
+    "retry-after",
+    "www-authenticate",
+];
+
+/// Who sends.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    sender: Sender,
+}
+
+#[derive(Debug, Subcommand)]
+enum Sender {
+    /// A run of a Cloud Scheduler job
+    Scheduler(scheduler::Args),
+    /// An attempt at a Cloud Tasks task
+    Tasks(tasks::Args),
+    /// A Pub/Sub push
+    Pubsub(pubsub::Args),
+    /// An event of Eventarc
+    Events(eventarc::Args),
+}
+
+/// Where to and as whom.
+#[derive(Debug, clap::Args)]
+struct To {
+    /// The receiver's whole URL, the job's path included
+    #[arg(long)]
+    url: String,
+    /// `aud` of the token: the receiver's AUDIENCE, character by character
+    #[arg(long)]
+    audience: String,
+    /// The service account that the token is of
+    #[arg(long)]
+    email: String,
+    /// A running emulator, which signs
+    #[arg(long, value_name = "URL", default_value = crate::cli::DEFAULT_ISSUER_URL)]
+    issuer_url: String,
+}
+
+pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
+    let (to, delivery) = match args.sender {
+        Sender::Scheduler(args) => args.delivery()?,
+        Sender::Tasks(args) => args.delivery()?,
+        Sender::Pubsub(args) => args.delivery(),
+        Sender::Events(args) => args.delivery(),
+    };
+    let issuer = RunningIssuer::at(&to.issuer_url)?;
+    let token = issuer.token(&to.audience, &to.email).await?;
+    let answer = Courier::new()?
+        .deliver(&to.url, &delivery.clone().bearer(&token))
+        .await?;
+    print(&mut stdout(), &to.url, &delivery, &answer)?;
+    Ok(if answer.acknowledged {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn print(
+    out: &mut impl Write,
+    url: &str,
+    delivery: &Delivery,
+    answer: &Answer,
+) -> Result<(), Error> {
+    let sender = delivery.sender.title();
+    let verdict = if answer.acknowledged {
+        format!("{sender} counts it as done")
+    } else {
+        format!("{sender} counts it as failed and would deliver again")
+    };
+    writeln!(out, "{sender}: {} {url}", delivery.method.as_str())?;
+    writeln!(
+        out,
+        "{} in {} ms: {verdict}",
+        answer.status,
+        answer.took.as_millis()
+    )?;
+    for name in OF_INTEREST {
+        if let Some(value) = answer.header(name) {
+            writeln!(out, "{name}: {value}")?;
+        }
+    }
+    if !answer.body.is_empty() {
+        writeln!(out, "\n{}", answer.text())?;
+    }
+    Ok(())
+}

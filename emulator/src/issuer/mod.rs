@@ -1,0 +1,222 @@
+//! The side of Google that publishes keys and hands out tokens, over HTTP on loopback.
+//!
+//! | endpoint | what it is |
+//! |---|---|
+//! | `GET /.well-known/openid-configuration` | the discovery document of `https://accounts.google.com` |
+//! | `GET /oauth2/v3/certs` | the keys as a JWK set, as `https://www.googleapis.com/oauth2/v3/certs` |
+//! | `GET /oauth2/v1/certs` | the same keys as X.509 certificates, as `https://www.googleapis.com/oauth2/v1/certs` |
+//! | `GET /iap/verify/public_key-jwk` | IAP's key, as `https://www.gstatic.com/iap/verify/public_key-jwk` |
+//! | `POST /rotate` | the emulator's own: a fresh key signs, the oldest leaves; answers the new JWK set |
+//! | `POST /token` | the emulator's own: `{"header": {…}?, "claims": {…}}` → `{"token": "…"}` |
+
+mod client;
+mod discovery;
+mod endpoints;
+mod key_page;
+
+pub use client::RunningIssuer;
+pub use key_page::KeyAnswer;
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, atomic::Ordering},
+};
+
+use actix_web::web;
+
+use self::key_page::KeyPage;
+use crate::{
+    account::Account,
+    error::Error,
+    iap::IapAssertion,
+    keys::{IapKey, KeyRing},
+    local_server::{Bound, LocalServer, bind_loopback},
+    token::IdToken,
+};
+
+/// A running issuer with keys of its own. Dropping it stops it.
+///
+/// It runs on its own thread, so it can be held by any `#[tokio::test]`.
+#[derive(Debug)]
+pub struct Issuer {
+    address: SocketAddr,
+    google: Arc<Google>,
+    server: LocalServer,
+}
+
+/// What the endpoints answer from.
+#[derive(Debug)]
+struct Google {
+    /// `iss` of the tokens.
+    issuer: String,
+    /// Where this server is reached.
+    url: String,
+    keys: KeyRing,
+    iap_key: IapKey,
+    key_page: KeyPage,
+}
+
+impl Issuer {
+    /// Starts on `127.0.0.1:port` (0 takes a free port); `iss` is its own URL.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if the port is taken, [`Error::Crypto`] if no keys can be made.
+    pub async fn start(port: u16) -> Result<Issuer, Error> {
+        let bound = bind_loopback(port)?;
+        let issuer = url_of(bound.address);
+        Issuer::serve(bound, issuer, None).await
+    }
+
+    /// The same with an `iss` of choice, for instance Google's own `https://accounts.google.com`.
+    ///
+    /// # Errors
+    /// As [`start`](Issuer::start).
+    pub async fn start_as(port: u16, issuer: &str) -> Result<Issuer, Error> {
+        Issuer::serve(bind_loopback(port)?, issuer.to_owned(), None).await
+    }
+
+    /// The same with keys that exist already: making two takes most of an issuer's start. Without `issuer`, `iss` is
+    /// its own URL.
+    ///
+    /// # Errors
+    /// [`Error::Listen`] if the port is taken.
+    pub async fn start_with(
+        port: u16,
+        issuer: Option<&str>,
+        keys: KeyRing,
+    ) -> Result<Issuer, Error> {
+        let bound = bind_loopback(port)?;
+        let issuer = issuer.map_or_else(|| url_of(bound.address), str::to_owned);
+        Issuer::serve(bound, issuer, Some(keys)).await
+    }
+
+    async fn serve(bound: Bound, issuer: String, keys: Option<KeyRing>) -> Result<Issuer, Error> {
+        let address = bound.address;
+        let keys = match keys {
+            Some(keys) => keys,
+            None => tokio::task::spawn_blocking(KeyRing::generate)
+                .await
+                .map_err(|_| Error::Thread("generates the keys"))??,
+        };
+        let google = Arc::new(Google {
+            issuer,
+            url: url_of(address),
+            keys,
+            iap_key: IapKey::generate()?,
+            key_page: KeyPage::default(),
+        });
+        let shared = web::Data::from(google.clone());
+        let server = LocalServer::start(bound, move |config| {
+            config.app_data(shared.clone());
+            endpoints::routes(config);
+        })
+        .await?;
+        Ok(Issuer {
+            address,
+            google,
+            server,
+        })
+    }
+
+    /// `http://127.0.0.1:PORT`, without a slash at the end.
+    pub fn url(&self) -> String {
+        url_of(self.address)
+    }
+
+    /// `iss` of the tokens: the URL, unless another was chosen.
+    pub fn name(&self) -> &str {
+        &self.google.issuer
+    }
+
+    /// Where the JWK set is served.
+    pub fn keys_url(&self) -> String {
+        format!("{}/oauth2/v3/certs", self.url())
+    }
+
+    /// Where the X.509 certificates are served.
+    pub fn certificates_url(&self) -> String {
+        format!("{}/oauth2/v1/certs", self.url())
+    }
+
+    /// Where IAP's JWK set is served.
+    pub fn iap_keys_url(&self) -> String {
+        format!("{}/iap/verify/public_key-jwk", self.url())
+    }
+
+    /// The keys, to sign with or to rotate.
+    pub fn keys(&self) -> &KeyRing {
+        &self.google.keys
+    }
+
+    /// IAP's key.
+    pub fn iap_key(&self) -> &IapKey {
+        &self.google.iap_key
+    }
+
+    /// A valid token for `audience`, of the account `email`, signed now.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] if signing fails.
+    pub fn token(&self, audience: &str, email: &str) -> Result<String, Error> {
+        self.sign(&self.id_token(audience, email))
+    }
+
+    /// The same before it is signed, so that a test can spoil one field.
+    pub fn id_token(&self, audience: &str, email: &str) -> IdToken {
+        let key = self.google.keys.current();
+        IdToken::new(
+            &self.google.issuer,
+            audience,
+            &Account::new(email),
+            key.id(),
+        )
+    }
+
+    /// Signs with the current key.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] if signing fails.
+    pub fn sign(&self, token: &IdToken) -> Result<String, Error> {
+        token.sign(&self.google.keys.current())
+    }
+
+    /// A valid IAP assertion before it is signed.
+    pub fn iap_assertion(&self, audience: &str, email: &str) -> IapAssertion {
+        IapAssertion::new(audience, &Account::new(email), self.google.iap_key.id())
+    }
+
+    /// How many requests for keys (JWK sets and certificates, IAP's too) have arrived, answered or not.
+    pub fn key_fetches(&self) -> u64 {
+        self.google.key_page.fetches.load(Ordering::SeqCst)
+    }
+
+    /// What requests for keys get from now on: the keys, or an outage.
+    pub fn answer_keys_with(&self, answer: KeyAnswer) {
+        self.google.key_page.answer.send_replace(answer);
+    }
+
+    /// Sets `max-age` of the keys, in seconds. Google's is about six hours.
+    pub fn set_keys_max_age_seconds(&self, seconds: u64) {
+        self.google
+            .key_page
+            .max_age_seconds
+            .store(seconds, Ordering::SeqCst);
+    }
+
+    /// Sets `Age` of the keys, in seconds: how much of `max-age` a cache on the way has used up.
+    pub fn set_keys_age_seconds(&self, seconds: u64) {
+        self.google
+            .key_page
+            .age_seconds
+            .store(seconds, Ordering::SeqCst);
+    }
+
+    /// Stops, and waits until the port is free again. Dropping it stops without waiting.
+    pub async fn stop(self) {
+        self.server.stop().await;
+    }
+}
+
+fn url_of(address: SocketAddr) -> String {
+    format!("http://{address}")
+}
