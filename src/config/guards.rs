@@ -1,0 +1,246 @@
+//! The settings of each sender's guard. There is no default: what is not said is not trusted.
+
+use std::net::IpAddr;
+
+use oidc::{Callers, Policy, Profile, Verifier};
+
+use super::{
+    reader::Reader,
+    values::{self, Auth, PlatformIdentity},
+};
+use crate::{
+    guard::{Guard, Identity, ProxyProof},
+    senders::Sender,
+};
+
+/// What the guards of all senders share.
+pub(super) struct Guards {
+    host: IpAddr,
+    google: Profile,
+    iap: Profile,
+    google_verifier: Option<Verifier>,
+    iap_verifier: Option<Verifier>,
+}
+
+impl Guards {
+    pub(super) fn read(reader: &mut Reader<'_>, host: IpAddr, is_on_cloud_run: bool) -> Self {
+        let is_allowed = reader
+            .optional("ALLOW_TEST_ISSUER", values::switch())
+            .unwrap_or(false)
+            || !is_on_cloud_run;
+        let mut google = Profile::google();
+        let mut iap = Profile::iap();
+        if let Some(issuer) = reader.optional("OIDC_ISSUER", values::text()) {
+            let is_googles = google.issuers().iter().any(|googles| *googles == issuer);
+            if !is_allowed && !is_googles {
+                reader.fault(
+                    "OIDC_ISSUER",
+                    Some(&issuer),
+                    "Google's issuer on Cloud Run",
+                    "leave it out; for a test deployment set ALLOW_TEST_ISSUER=1",
+                );
+            }
+            google = google.issuer(issuer);
+        }
+        for (name, profile) in [("OIDC_KEYS_URL", &mut google), ("IAP_KEYS_URL", &mut iap)] {
+            if let Some(url) = reader.optional(name, values::url()) {
+                if !is_allowed && !url.starts_with("https://") {
+                    reader.fault(
+                        name,
+                        Some(&url),
+                        "an https URL on Cloud Run",
+                        "leave it out; for a test deployment set ALLOW_TEST_ISSUER=1",
+                    );
+                }
+                *profile = profile.clone().keys_url(url);
+            }
+        }
+        Self {
+            host,
+            google,
+            iap,
+            google_verifier: None,
+            iap_verifier: None,
+        }
+    }
+
+    /// The guard of one sender, or `None` with a fault for each thing that is missing.
+    pub(super) fn of(&mut self, reader: &mut Reader<'_>, sender: Sender) -> Option<Guard> {
+        let auth = inherited(reader, sender, "AUTH", values::auth);
+        let audiences = inherited(reader, sender, "AUDIENCE", values::list);
+        let callers_name = format!("{}_CALLERS", sender.as_str().to_uppercase());
+        let callers = callers(reader, &callers_name);
+        let Some(auth) = auth else {
+            missing(
+                reader,
+                "AUTH",
+                "verify or platform",
+                "say how callers are proved: verify checks each ID token here, platform trusts a front end that has",
+            );
+            return None;
+        };
+        match auth {
+            Auth::Verify => {
+                let policy = self.policy(reader, "AUDIENCE", audiences, &callers_name, callers)?;
+                Some(Guard::Verify {
+                    verifier: self.google_verifier(),
+                    policy,
+                })
+            }
+            Auth::Platform => {
+                let Some(identity) = inherited(
+                    reader,
+                    sender,
+                    "PLATFORM_IDENTITY",
+                    values::platform_identity,
+                ) else {
+                    missing(
+                        reader,
+                        "PLATFORM_IDENTITY",
+                        values::platform_identity().expected,
+                        "say where the front end leaves the identity that it has verified",
+                    );
+                    return None;
+                };
+                let identity = match identity {
+                    PlatformIdentity::CloudRun => Identity::CloudRun,
+                    PlatformIdentity::Header(name) => Identity::Header {
+                        name,
+                        proof: self.proxy_proof(reader)?,
+                    },
+                    PlatformIdentity::Iap => Identity::Iap {
+                        policy: self.policy(
+                            reader,
+                            "AUDIENCE",
+                            audiences.clone(),
+                            &callers_name,
+                            callers.clone(),
+                        )?,
+                        verifier: self
+                            .iap_verifier
+                            .get_or_insert_with(|| Verifier::new(self.iap.clone()))
+                            .clone(),
+                    },
+                };
+                let profile = self.google.clone();
+                Some(Guard::Platform {
+                    identity,
+                    profile,
+                    audiences: audiences.unwrap_or_default(),
+                    callers,
+                })
+            }
+        }
+    }
+
+    /// Every verifier that a guard stands on.
+    pub(super) fn verifiers(&self) -> Vec<Verifier> {
+        self.google_verifier
+            .iter()
+            .chain(&self.iap_verifier)
+            .cloned()
+            .collect()
+    }
+
+    fn google_verifier(&mut self) -> Verifier {
+        self.google_verifier
+            .get_or_insert_with(|| Verifier::new(self.google.clone()))
+            .clone()
+    }
+
+    /// A proxy's header can be set by whoever goes around the proxy.
+    fn proxy_proof(&mut self, reader: &mut Reader<'_>) -> Option<ProxyProof> {
+        let callers = callers(reader, "PROXY_CALLERS");
+        let audiences = reader.optional("PROXY_AUDIENCE", values::list());
+        if callers.is_none() && audiences.is_none() {
+            if self.host.is_loopback() {
+                return Some(ProxyProof::Loopback);
+            }
+            reader.fault(
+                "HOST",
+                Some(&self.host.to_string()),
+                "a loopback address where the identity is a proxy's header",
+                "set HOST=127.0.0.1 with the proxy beside the receiver, or PROXY_CALLERS and PROXY_AUDIENCE to the \
+                 account and audience of the ID token that the proxy sends",
+            );
+            return None;
+        }
+        let policy = self.policy(
+            reader,
+            "PROXY_AUDIENCE",
+            audiences,
+            "PROXY_CALLERS",
+            callers,
+        )?;
+        Some(ProxyProof::Token {
+            verifier: self.google_verifier(),
+            policy,
+        })
+    }
+
+    fn policy(
+        &self,
+        reader: &mut Reader<'_>,
+        audience_name: &str,
+        audiences: Option<Vec<String>>,
+        callers_name: &str,
+        callers: Option<Callers>,
+    ) -> Option<Policy> {
+        if audiences.is_none() {
+            missing(
+                reader,
+                audience_name,
+                "the audience that the sender's tokens are made for",
+                "set it to the service's URL, as in --oidc-token-audience",
+            );
+        }
+        if callers.is_none() {
+            missing(
+                reader,
+                callers_name,
+                "the accounts that may call",
+                "set the senders' service accounts: an audience alone admits every Google account",
+            );
+        }
+        Policy::new(audiences?, callers?).ok()
+    }
+}
+
+/// A sender's own setting, or the one for all.
+fn inherited<T>(
+    reader: &mut Reader<'_>,
+    sender: Sender,
+    name: &str,
+    value: fn() -> values::Value<T>,
+) -> Option<T> {
+    let own = format!("{}_{name}", sender.as_str().to_uppercase());
+    // A wrong value of its own must not fall back to the one for all.
+    if reader.raw(&own).is_some() {
+        reader.optional(&own, value())
+    } else {
+        reader.optional(name, value())
+    }
+}
+
+fn callers(reader: &mut Reader<'_>, name: &str) -> Option<Callers> {
+    let entries = reader.optional(name, values::list())?;
+    match Callers::parse(&entries) {
+        Ok(callers) => Some(callers),
+        Err(error) => {
+            reader.fault(
+                name,
+                Some(&entries.join("|")),
+                "service accounts by address or numeric id, separated by |",
+                &format!("correct it: {error}"),
+            );
+            None
+        }
+    }
+}
+
+/// A fault for a setting that nobody made; one that is wrong has a fault already.
+fn missing(reader: &mut Reader<'_>, name: &str, expected: &str, remedy: &str) {
+    if reader.raw(name).is_none() {
+        reader.fault(name, None, expected, remedy);
+    }
+}

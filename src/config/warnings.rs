@@ -1,0 +1,138 @@
+//! What is set as it should not be, without being wrong.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{DedupStore, SenderConfig, values::show_duration};
+use crate::{
+    guard::{Guard, Identity},
+    record::About,
+    senders::Sender,
+};
+
+/// How long everybody waits for one sender's attempts.
+pub(super) struct Deadlines {
+    pub(super) sender: Sender,
+    pub(super) job: Duration,
+    pub(super) told_name: &'static str,
+    pub(super) told: Duration,
+}
+
+/// What is warned about depends on.
+pub(super) struct Context<'a> {
+    pub(super) deadlines: &'a [Deadlines],
+    pub(super) request_timeout: Duration,
+    pub(super) senders: &'a BTreeMap<Sender, SenderConfig>,
+    pub(super) dedup: DedupStore,
+    pub(super) max_instances: Option<u32>,
+    pub(super) about: &'a About,
+}
+
+impl Context<'_> {
+    pub(super) fn all(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        self.deadline_chain(&mut warnings);
+        self.platform_guards(&mut warnings);
+        self.memory_dedup(&mut warnings);
+        if self.about.project.is_none() && self.about.service.is_some() {
+            warnings.push(
+                "GOOGLE_CLOUD_PROJECT is not set: records name no trace, so they do not stand under their requests in \
+                 Cloud Logging; set it to the project's id"
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+
+    /// Job < sender < Cloud Run: otherwise whoever waits gives up first, and the work is repeated while it
+    /// still runs.
+    fn deadline_chain(&self, warnings: &mut Vec<String>) {
+        let run = self.request_timeout;
+        for Deadlines {
+            sender,
+            job,
+            told_name,
+            told,
+        } in self.deadlines
+        {
+            let (prefix, job, told, run_text) = (
+                sender.as_str().to_uppercase(),
+                (*job, show_duration(*job)),
+                (*told, show_duration(*told)),
+                show_duration(run),
+            );
+            if job.0 >= told.0 {
+                warnings.push(format!(
+                    "{prefix}_DEADLINE is {}, not below {told_name}, {}: {sender} gives up and repeats what still runs; \
+                     lower the first, or raise the second here and at the sender",
+                    job.1, told.1
+                ));
+            }
+            if job.0 >= run {
+                warnings.push(format!(
+                    "{prefix}_DEADLINE is {}, not below REQUEST_TIMEOUT, {run_text}: Cloud Run answers 504 while the job \
+                     still runs; lower the first, or raise the second here and with --timeout",
+                    job.1
+                ));
+            }
+            if told.0 >= run {
+                warnings.push(format!(
+                    "{told_name} is {}, not below REQUEST_TIMEOUT, {run_text}: Cloud Run answers 504 before {sender} \
+                     gives up; lower the first here and at the sender, or raise the second here and with --timeout",
+                    told.1
+                ));
+            }
+        }
+    }
+
+    fn platform_guards(&self, warnings: &mut Vec<String>) {
+        for (sender, settings) in self.senders {
+            let Guard::Platform {
+                identity,
+                callers,
+                audiences,
+                ..
+            } = &settings.guard
+            else {
+                continue;
+            };
+            let prefix = sender.as_str().to_uppercase();
+            if callers.is_none() {
+                warnings.push(format!(
+                    "{prefix}_CALLERS is not set: every account that the front end lets through may call /{sender}; set \
+                     it to the sender's service account"
+                ));
+            }
+            if audiences.is_empty() {
+                warnings.push(format!(
+                    "AUDIENCE is not set for {sender}: tokens made for other services pass if the front end lets them; \
+                     set it to the service's URL"
+                ));
+            }
+            if matches!(identity, Identity::CloudRun) {
+                warnings.push(format!(
+                    "{sender} trusts Cloud Run's IAM check: on a service that allows unauthenticated calls anybody may \
+                     forge a token; deploy with --no-allow-unauthenticated"
+                ));
+            }
+        }
+    }
+
+    fn memory_dedup(&self, warnings: &mut Vec<String>) {
+        if self.dedup == DedupStore::Off {
+            return;
+        }
+        match self.max_instances {
+            Some(1) => {}
+            Some(instances) => warnings.push(format!(
+                "DEDUP is memory and MAX_INSTANCES is {instances}: each instance remembers its own work alone, so \
+                 repeats that reach another run again; deploy with --max-instances=1, or make the jobs idempotent"
+            )),
+            None if self.about.service.is_some() => warnings.push(
+                "DEDUP is memory and MAX_INSTANCES is not set: with more than one instance repeats may run again; set \
+                 it to what the service is deployed with"
+                    .to_owned(),
+            ),
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Log lines beside the records: the start, faults of the service, what jobs log.
+
+mod format;
+
+use std::{io::IsTerminal, panic};
+
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    config::{Config, LogFormat},
+    record::Format,
+};
+
+/// The format of records and lines: as set, else for people on a terminal and for machines elsewhere.
+pub fn format(config: &Config) -> Format {
+    let is_terminal = std::io::stdout().is_terminal();
+    match config.log_format {
+        Some(LogFormat::Json) => Format::Json,
+        Some(LogFormat::Text) => Format::Text {
+            is_coloured: is_terminal,
+        },
+        None if is_terminal => Format::Text { is_coloured: true },
+        None => Format::Json,
+    }
+}
+
+/// Sends log lines to standard output, and panics with them.
+pub fn start(format: Format, level: LevelFilter) {
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
+    let registry = tracing_subscriber::registry();
+    // An error says that one was set before, which then goes on.
+    let _ = match format {
+        Format::Json => registry
+            .with(layer.event_format(format::CloudLogging).with_filter(level))
+            .try_init(),
+        Format::Text { is_coloured } => {
+            let layer = layer.with_ansi(is_coloured).with_target(false).compact();
+            registry.with(layer.with_filter(level)).try_init()
+        }
+    };
+    panic::set_hook(Box::new(|panic| {
+        // The record says what the panic said; this says where.
+        let location = panic
+            .location()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        tracing::error!(location, "a thread panicked");
+    }));
+}

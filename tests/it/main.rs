@@ -1,0 +1,29 @@
+//! The receiver as its senders see it: over real HTTP, through the production `Server::bind`.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that cannot go on has failed; helpers here are outside of test functions"
+)]
+
+mod harness;
+
+mod senders;
+
+mod guard_verify;
+
+mod guard_platform;
+
+mod keys;
+
+mod outcomes;
+
+mod bodies;
+
+mod dedup;
+
+mod records;
+
+mod settings;
+
+mod lifecycle;
+
+mod pubsub_emulator;
