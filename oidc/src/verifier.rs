@@ -67,8 +67,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] with any [`Reason`] but those of [`crate::bearer()`], and with what the token
-    /// says of itself in `claimed`.
+    /// A [`Refusal`] with any [`Reason`] but those that reading a request's head yields, and with
+    /// what the token says of itself in `claimed`.
     pub async fn verify(&self, token: &str, policy: &Policy) -> Result<Arc<Claims>, Refusal> {
         let segments = Segments::split(token)?;
         let digest = TokenDigest::of(token);

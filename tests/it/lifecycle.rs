@@ -1,1 +1,227 @@
-//! TBD
+//! From the open port to the last record: real processes, real signals.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    time::{Duration, Instant},
+};
+
+use emulator::{Courier, Issuer, senders::tasks::Attempt};
+use serde_json::Value;
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpListener, TcpStream},
+};
+
+use crate::harness::{AUDIENCE, MARKER, PATIENCE, Receiver, Seen, TASKS, check_schema, field, jobs, settings};
+
+/// A receiver as its own process.
+struct Process {
+    child: Child,
+    lines: mpsc::Receiver<Value>,
+    url: String,
+}
+
+impl Process {
+    /// Starts it and waits for the line that says where it listens.
+    fn start(binary: PathBuf, issuer: &Issuer, changes: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(binary);
+        command.env_clear().envs(settings(issuer)).envs(changes.iter().copied()).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in out.lines() {
+                let line = line.unwrap();
+                assert!(!line.contains(MARKER), "a payload's marker shows");
+                // Nobody listens any more where a test has ended already.
+                let _ = sender.send(serde_json::from_str(&line).unwrap());
+            }
+        });
+        let first: Value = lines.recv_timeout(PATIENCE).unwrap();
+        let url = format!("http://127.0.0.1:{}", first["port"]);
+        assert_eq!(first["message"], format!("listening on {url}"), "{first}");
+        Self { child, lines, url }
+    }
+
+    fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Its exit status and every record it wrote.
+    fn ended(mut self) -> (ExitStatus, Vec<Value>) {
+        let status = self.child.wait().unwrap();
+        let records: Vec<Value> = self.lines.iter().filter(|line| line.get("invocation").is_some()).collect();
+        records.iter().for_each(check_schema);
+        (status, records)
+    }
+
+    /// Waits until this many jobs have begun.
+    fn begun(&self, jobs: usize) {
+        let mut begun = 0;
+        while begun < jobs {
+            let line = self.lines.recv_timeout(PATIENCE).unwrap();
+            begun += usize::from(line["message"] == "begun");
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+/// Examples are built beside the tests.
+fn slow_jobs() -> PathBuf {
+    let tests = std::env::current_exe().unwrap();
+    let example = tests.parent().unwrap().parent().unwrap().join("examples/slow_jobs");
+    assert!(example.exists(), "run `cargo test`, or `cargo test --test it --examples`: `--test` alone builds no example");
+    example
+}
+
+/// Delivers jobs that take this long, waits until all have begun, sends SIGTERM, and gives the statuses.
+async fn terminate_during(milliseconds: &[u64], changes: &[(&str, &str)]) -> (Vec<u16>, Duration, ExitStatus, Vec<Value>) {
+    let issuer = Issuer::start(0).await.unwrap();
+    let process = Process::start(slow_jobs(), &issuer, changes);
+    let token = issuer.token(AUDIENCE, TASKS).unwrap();
+    let courier = Courier::new().unwrap();
+    let deliveries: Vec<_> = milliseconds
+        .iter()
+        .enumerate()
+        .map(|(number, milliseconds)| {
+            let (courier, url) = (courier.clone(), format!("{}/tasks/sleep", process.url));
+            let task = Attempt::first("slow", &number.to_string()).delivery().body(milliseconds.to_string());
+            let delivery = task.bearer(&token);
+            tokio::spawn(async move { courier.deliver(&url, &delivery).await.unwrap().status })
+        })
+        .collect();
+    let count = milliseconds.len();
+    let process = tokio::task::spawn_blocking(move || {
+        process.begun(count);
+        process.terminate();
+        process
+    })
+    .await
+    .unwrap();
+    let asked = Instant::now();
+    let mut statuses = Vec::new();
+    for delivery in deliveries {
+        statuses.push(delivery.await.unwrap());
+    }
+    let answered = asked.elapsed();
+    let (status, records) = tokio::task::spawn_blocking(|| process.ended()).await.unwrap();
+    let exited = asked.elapsed();
+    assert!(exited < Duration::from_secs(10), "Cloud Run kills after 10 s: {exited:?}");
+    (statuses, answered, status, records)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_sigterm_two_hundred_jobs_of_up_to_five_seconds_end_and_are_answered_and_recorded() {
+    let milliseconds: Vec<u64> = (0..200).map(|number| 1000 + number * 20).collect();
+    let (statuses, _, status, records) = terminate_during(&milliseconds, &[]).await;
+    assert_eq!(statuses, [204; 200]);
+    assert_eq!(status.code(), Some(0));
+    assert_eq!(records.len(), 200);
+    assert!(records.iter().all(|record| field(record, "outcome") == "done"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_sigterm_jobs_longer_than_the_drain_are_aborted_and_answered_500() {
+    let (mut statuses, answered, status, records) = terminate_during(&[60_000, 60_000, 10, 60_000], &[]).await;
+    statuses.sort_unstable();
+    assert_eq!(statuses, [204, 500, 500, 500]);
+    assert!(answered < Duration::from_secs(8) + Duration::from_millis(500), "{answered:?}");
+    assert_eq!(status.code(), Some(0));
+    let aborted = records.iter().filter(|record| field(record, "outcome") == "aborted").count();
+    assert_eq!((records.len(), aborted), (4, 3));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_receiver_stops_at_once_even_with_a_connection_kept_alive() {
+    let issuer = Issuer::start(0).await.unwrap();
+    let process = Process::start(env!("CARGO_BIN_EXE_receiver").into(), &issuer, &[]);
+    let mut idle = TcpStream::connect(process.url.strip_prefix("http://").unwrap()).await.unwrap();
+    idle.write_all(b"GET /health/live HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+    idle.readable().await.unwrap();
+    let asked = Instant::now();
+    process.terminate();
+    let (status, records) = tokio::task::spawn_blocking(|| process.ended()).await.unwrap();
+    assert_eq!((status.code(), records.len()), (Some(0), 0));
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_port_that_is_taken_is_said_and_the_exit_code_is_1() {
+    let issuer = Issuer::start(0).await.unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
+    command.env_clear().envs(settings(&issuer)).env("PORT", &port);
+    let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let line: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(line["severity"], "ERROR");
+    assert!(line["error"].as_str().unwrap().contains(&format!("cannot listen at 127.0.0.1:{port}")), "{line}");
+}
+
+#[tokio::test]
+async fn a_sender_that_hangs_up_does_not_stop_its_job_and_the_repeat_is_a_duplicate() {
+    let seen = Seen::default();
+    let mut receiver = Receiver::start(jobs(&seen)).await;
+    let delivery = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery();
+    let leaving = tokio::spawn(receiver.post("/tasks/gate", delivery.clone().bearer(&receiver.token(TASKS))));
+    seen.begun(1).await;
+    leaving.abort();
+    assert!(leaving.await.unwrap_err().is_cancelled());
+    // The hang-up may be noticed before or after the job ends: the record is the same but for its mark.
+    seen.open_gate();
+    let record = receiver.record().await;
+    assert_eq!(field(&record, "outcome"), "done");
+    let (answer, record) = receiver.deliver("/tasks/gate", &delivery).await;
+    assert_eq!((answer.status, field(&record, "outcome")), (200, "duplicate"));
+    assert_eq!(seen.all().len(), 1);
+}
+
+#[tokio::test]
+async fn a_job_whose_sender_has_hung_up_is_still_let_end_by_the_drain() {
+    let seen = Seen::default();
+    let mut receiver = Receiver::start(jobs(&seen)).await;
+    let delivery = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery();
+    let mut leaving = TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "POST /tasks/gate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        receiver.token(TASKS)
+    );
+    leaving.write_all(head.as_bytes()).await.unwrap();
+    seen.begun(1).await;
+    drop(leaving);
+    // Answered on another connection: by then the first one's end has been seen on some worker or not.
+    assert_eq!(receiver.deliver("/tasks/done", &delivery).await.0.status, 204);
+    receiver.begin_stop();
+    seen.open_gate();
+    let records = receiver.stopped().await;
+    assert_eq!(records.iter().map(|record| field(record, "outcome")).collect::<Vec<_>>(), ["done"]);
+}
+
+#[tokio::test]
+async fn a_hang_up_during_the_job_is_marked() {
+    let seen = Seen::default();
+    let mut receiver = Receiver::with(jobs(&seen), &[("TASKS_DEADLINE", "1s")]).await;
+    let mut leaving = TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let head = format!(
+        "POST /tasks/hang HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
+        receiver.token(TASKS)
+    );
+    leaving.write_all(head.as_bytes()).await.unwrap();
+    seen.begun(1).await;
+    drop(leaving);
+    let record = receiver.record().await;
+    assert_eq!(field(&record, "outcome"), "timed_out");
+    assert_eq!(record["invocation"]["client_gone"], true);
+    assert_eq!(record["invocation"]["status"], 500);
+    receiver.no_record();
+}

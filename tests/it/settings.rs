@@ -1,1 +1,195 @@
-//! TBD
+//! Settings: all faults at once, each with what to do; warnings; the command line.
+
+use std::{
+    collections::BTreeMap,
+    process::{Command, Output},
+};
+
+use receiver::{
+    config::{Config, Faults},
+    job_table::Jobs,
+    jobs,
+};
+
+use crate::harness::{Seen, jobs as every_job};
+
+/// Enough for every sender.
+fn whole() -> BTreeMap<&'static str, &'static str> {
+    BTreeMap::from([
+        ("AUTH", "verify"),
+        ("AUDIENCE", "https://receiver.example.run.app"),
+        ("SCHEDULER_CALLERS", "scheduler@example.iam.gserviceaccount.com"),
+        ("TASKS_CALLERS", "tasks@example.iam.gserviceaccount.com"),
+        ("PUBSUB_CALLERS", "100000000000000000001|pubsub@example.iam.gserviceaccount.com"),
+        ("EVENTS_CALLERS", "events@example.iam.gserviceaccount.com"),
+        ("TASKS_DISPATCH_DEADLINE", "4m"),
+    ])
+}
+
+fn read(settings: &BTreeMap<&str, &str>) -> Result<Config, Faults> {
+    let table = every_job(&Seen::default());
+    Config::from_lookup(&table.senders(), |name| settings.get(name).map(|value| (*value).to_owned()))
+}
+
+fn faults(changes: &[(&'static str, &'static str)]) -> Vec<String> {
+    let mut settings = whole();
+    settings.extend(changes.iter().copied());
+    match read(&settings) {
+        Ok(_) => Vec::new(),
+        Err(Faults(faults)) => faults.iter().map(ToString::to_string).collect(),
+    }
+}
+
+fn warnings(changes: &[(&'static str, &'static str)]) -> Vec<String> {
+    let mut settings = whole();
+    settings.extend(changes.iter().copied());
+    read(&settings).unwrap().warnings
+}
+
+#[test]
+fn the_least_that_every_sender_needs_has_no_fault_and_no_warning() {
+    assert_eq!(faults(&[]), <[String; 0]>::default());
+    assert_eq!(warnings(&[]), <[String; 0]>::default());
+}
+
+#[test]
+fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do() {
+    for (changes, name, expected) in [
+        (&[("AUTH", "")][..], "AUTH is not set", "verify or platform"),
+        (&[("AUTH", "Verify")], "AUTH is \"Verify\"", "verify (check each ID token here) or platform"),
+        (&[("TASKS_AUTH", "none")], "TASKS_AUTH is \"none\"", "verify"),
+        (&[("AUDIENCE", "")], "AUDIENCE is not set", "the audience"),
+        (&[("AUDIENCE", "|")], "AUDIENCE is \"|\"", "one or more values"),
+        (&[("TASKS_CALLERS", "")], "TASKS_CALLERS is not set", "the accounts that may call"),
+        (&[("TASKS_CALLERS", "tasks")], "TASKS_CALLERS is \"tasks\"", "by address or numeric id"),
+        (&[("TASKS_CALLERS", "*@example.com,b@example.com")], "TASKS_CALLERS is", "separated by |"),
+        (&[("HOST", "localhost")], "HOST is \"localhost\"", "an IP address"),
+        (&[("PORT", "http")], "PORT is \"http\"", "a port from 0 to 65535"),
+        (&[("PORT", "70000")], "PORT is \"70000\"", "a port from 0 to 65535"),
+        (&[("WORKERS", "0")], "WORKERS is \"0\"", "from 1"),
+        (&[("MAX_IN_FLIGHT", "-1")], "MAX_IN_FLIGHT is \"-1\"", "from 1"),
+        (&[("BODY_MEMORY", "64MB")], "BODY_MEMORY is \"64MB\"", "such as 512KiB"),
+        (&[("BODY_MEMORY", "2MiB")], "PUBSUB_BODY_LIMIT is \"14MiB\"", "at most BODY_MEMORY, 2MiB"),
+        (&[("TASKS_DEADLINE", "soon")], "TASKS_DEADLINE is \"soon\"", "such as 55s"),
+        (&[("DEDUP", "redis://localhost")], "DEDUP is \"redis://localhost\"", "memory or off"),
+        (&[("PUBSUB_GIVE_UP", "drop")], "PUBSUB_GIVE_UP is \"drop\"", "ack or nack"),
+        (&[("LOG_FORMAT", "xml")], "LOG_FORMAT is \"xml\"", "json or text"),
+        (&[("LOG_LEVEL", "3")], "LOG_LEVEL is \"3\"", "error, warn"),
+        (&[("OIDC_KEYS_URL", "certs")], "OIDC_KEYS_URL is \"certs\"", "an absolute URL"),
+        (&[("AUTH", "platform")], "PLATFORM_IDENTITY is not set", "cloud-run, iap, or the header"),
+        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloudrun")], "PLATFORM_IDENTITY is \"cloudrun\"", "cloud-run"),
+        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "x-jwt-payload")], "HOST is \"0.0.0.0\"", "loopback"),
+        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "x-jwt-payload"), ("PROXY_CALLERS", "p@example.com")],
+            "PROXY_AUDIENCE is not set", "the audience"),
+        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "iap"), ("EVENTS_CALLERS", "")],
+            "EVENTS_CALLERS is not set", "accounts"),
+        (&[("K_SERVICE", "orders"), ("OIDC_ISSUER", "http://127.0.0.1:8800")], "OIDC_ISSUER is", "Google's issuer"),
+        (&[("K_SERVICE", "orders"), ("OIDC_KEYS_URL", "http://127.0.0.1:8800/certs")], "OIDC_KEYS_URL is", "https"),
+        (&[("K_SERVICE", "orders"), ("ALLOW_TEST_ISSUER", "yes"), ("OIDC_ISSUER", "x")], "ALLOW_TEST_ISSUER is", "1"),
+    ] {
+        let faults = faults(changes);
+        let found = faults.iter().find(|fault| fault.starts_with(name));
+        let found = found.unwrap_or_else(|| panic!("{name:?} is not among {faults:#?}"));
+        assert!(found.contains(expected), "{found}");
+        assert!(found.matches("; ").count() >= 2, "what to do is missing: {found}");
+    }
+}
+
+#[test]
+fn all_faults_are_reported_together_and_once() {
+    let faults = faults(&[("AUDIENCE", ""), ("TASKS_CALLERS", "x"), ("PORT", "x"), ("DEDUP", "x"), ("EVENTS_AUTH", "x")]);
+    assert_eq!(faults.len(), 5, "{faults:#?}");
+}
+
+#[test]
+fn a_sender_without_a_job_needs_no_settings() {
+    let mut table = Jobs::default();
+    table.tasks("done", async |_: receiver::invocation::Invocation<()>| Ok(()));
+    let settings = BTreeMap::from([("AUTH", "verify"), ("AUDIENCE", "a"), ("TASKS_CALLERS", "t@example.com")]);
+    Config::from_lookup(&table.senders(), |name| settings.get(name).map(|value| (*value).to_owned())).unwrap();
+    Config::from_lookup(&Jobs::default().senders(), |_| None).unwrap();
+}
+
+#[test]
+fn a_senders_own_setting_goes_before_the_one_for_all() {
+    let own = [("SCHEDULER_AUTH", "platform"), ("SCHEDULER_PLATFORM_IDENTITY", "cloud-run"), ("AUDIENCE", ""),
+        ("SCHEDULER_CALLERS", ""), ("TASKS_AUDIENCE", "a"), ("PUBSUB_AUDIENCE", "b"), ("EVENTS_AUDIENCE", "c")];
+    assert_eq!(faults(&own), <[String; 0]>::default());
+}
+
+#[test]
+fn what_is_doubtful_is_warned_about_with_what_to_do() {
+    let platform = [("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloud-run"), ("TASKS_CALLERS", ""), ("AUDIENCE", "")];
+    for (changes, warning) in [
+        (&[("TASKS_DEADLINE", "5m")][..], "TASKS_DEADLINE is 300s, not below TASKS_DISPATCH_DEADLINE, 240s"),
+        (&[("TASKS_DEADLINE", "5m")], "TASKS_DEADLINE is 300s, not below REQUEST_TIMEOUT, 300s"),
+        (&[("TASKS_DISPATCH_DEADLINE", "10m")], "TASKS_DISPATCH_DEADLINE is 600s, not below REQUEST_TIMEOUT, 300s"),
+        (&[("PUBSUB_DEADLINE", "10s")], "PUBSUB_DEADLINE is 10s, not below PUBSUB_ACK_DEADLINE, 10s"),
+        (&platform, "TASKS_CALLERS is not set: every account that the front end lets through may call /tasks"),
+        (&platform, "AUDIENCE is not set for tasks"),
+        (&platform, "deploy with --no-allow-unauthenticated"),
+        (&[("MAX_INSTANCES", "3")], "DEDUP is memory and MAX_INSTANCES is 3"),
+        (&[("K_SERVICE", "orders")], "DEDUP is memory and MAX_INSTANCES is not set"),
+        (&[("K_SERVICE", "orders")], "GOOGLE_CLOUD_PROJECT is not set"),
+    ] {
+        let warnings = warnings(changes);
+        assert!(warnings.iter().any(|found| found.contains(warning)), "{warning}: {warnings:#?}");
+    }
+    assert_eq!(warnings(&[("MAX_INSTANCES", "3"), ("DEDUP", "off")]), <[String; 0]>::default());
+}
+
+/// The binary with these settings and no others.
+fn run(arguments: &[&str], settings: &BTreeMap<&str, &str>) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_receiver")).args(arguments).env_clear().envs(settings).output().unwrap()
+}
+
+/// As [`whole`], whatever jobs the table has.
+fn check(changes: &[(&'static str, &'static str)]) -> (Option<i32>, String, String) {
+    let mut settings = whole();
+    settings.extend(changes.iter().copied());
+    let output = run(&["check"], &settings);
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn check_prints_the_settings_in_effect_and_exits_0() {
+    let (code, out, err) = check(&[("PORT", "9000"), ("K_SERVICE", "orders")]);
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    let line = |name: &str| out.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    assert!(line("PORT ").ends_with("9000"), "{out}");
+    assert!(line("HOST ").ends_with("0.0.0.0  (default)"), "{out}");
+    assert!(line("warning: DEDUP is memory").contains("MAX_INSTANCES"), "{out}");
+}
+
+#[test]
+fn check_prints_every_fault_and_exits_64_and_so_does_serving() {
+    let changes = [("PORT", "http"), ("DEDUP", "sometimes")];
+    let (code, out, err) = check(&changes);
+    assert_eq!((code, &*out), (Some(64), ""));
+    assert!(err.contains("PORT is \"http\"") && err.contains("DEDUP is \"sometimes\""), "{err}");
+    let mut settings = whole();
+    settings.extend(changes);
+    let output = run(&[], &settings);
+    assert_eq!((output.status.code(), String::from_utf8(output.stderr).unwrap()), (Some(64), err));
+}
+
+#[test]
+fn without_any_setting_the_faults_are_those_of_the_jobs_in_the_table() {
+    let output = run(&["check"], &BTreeMap::new());
+    let is_missing = !jobs::jobs().senders().is_empty();
+    assert_eq!(output.status.code(), Some(if is_missing { 64 } else { 0 }));
+    assert_eq!(String::from_utf8(output.stderr).unwrap().contains("AUTH is not set"), is_missing);
+}
+
+#[test]
+fn the_command_line_helps_and_refuses_what_it_does_not_know() {
+    for (arguments, code) in
+        [(&["--help"][..], 0), (&["--version"], 0), (&["serve"], 64), (&["check", "twice"], 64), (&["--port", "1"], 64)]
+    {
+        let output = run(arguments, &BTreeMap::new());
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(text.contains("receiver"), "{text}");
+    }
+}
