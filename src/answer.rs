@@ -40,12 +40,8 @@ pub(crate) fn respond(outcome: &Outcome, answering: Answering, keep_alive: bool)
             response.insert_header((WWW_AUTHENTICATE, challenge(*reason)));
         }
         Outcome::NoSuchJob(Missing::Method) => {
-            let methods: Vec<&str> = answering
-                .sender
-                .methods()
-                .iter()
-                .map(|method| method.as_str())
-                .collect();
+            let methods: Vec<&str> =
+                answering.sender.methods().iter().map(|method| method.as_str()).collect();
             response.insert_header((ALLOW, methods.join(", ")));
         }
         _ => {}

@@ -49,9 +49,7 @@ impl BodyMemory {
             return Ok(());
         }
         let bytes = u32::try_from(bytes).map_err(|_| USED_UP)?;
-        let permit = Arc::clone(&self.0)
-            .try_acquire_many_owned(bytes)
-            .map_err(|_| USED_UP)?;
+        let permit = Arc::clone(&self.0).try_acquire_many_owned(bytes).map_err(|_| USED_UP)?;
         match &mut reservation.0 {
             Some(held) => held.merge(permit),
             held => *held = Some(permit),
@@ -88,9 +86,7 @@ pub(crate) async fn read(
             Err(_) => return Err(Outcome::Incomplete("the body came too slowly".to_owned())),
             Ok(None) => break,
             Ok(Some(Err(error))) => {
-                return Err(Outcome::Incomplete(format!(
-                    "the body was cut short: {error}"
-                )));
+                return Err(Outcome::Incomplete(format!("the body was cut short: {error}")));
             }
             Ok(Some(Ok(chunk))) => {
                 let bytes = body.len() + chunk.len();
@@ -125,19 +121,11 @@ pub(crate) async fn discard(request: &HttpRequest, mut payload: Payload) -> bool
         }
         true
     };
-    tokio::time::timeout(DISCARD_TIMEOUT, rest)
-        .await
-        .unwrap_or(false)
+    tokio::time::timeout(DISCARD_TIMEOUT, rest).await.unwrap_or(false)
 }
 
 fn content_length(request: &HttpRequest) -> Option<usize> {
-    request
-        .headers()
-        .get(CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    request.headers().get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 /// A body that is copied only where it comes in more than one piece.
@@ -158,18 +146,13 @@ impl Body {
             return;
         }
         if self.all.is_empty() {
-            self.all
-                .reserve(expected_bytes.max(self.first.len() + chunk.len()));
+            self.all.reserve(expected_bytes.max(self.first.len() + chunk.len()));
             self.all.extend_from_slice(&std::mem::take(&mut self.first));
         }
         self.all.extend_from_slice(&chunk);
     }
 
     fn into_bytes(self) -> Bytes {
-        if self.all.is_empty() {
-            self.first
-        } else {
-            self.all.freeze()
-        }
+        if self.all.is_empty() { self.first } else { self.all.freeze() }
     }
 }

@@ -71,17 +71,12 @@ fn run(config: Config, jobs: Jobs, format: crate::record::Format) -> io::Result<
     let records = Records::to_stdout(format, config.about.clone());
     let warnings = config.warnings.clone();
     let (host, port) = (config.host, config.port);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before the port is open: a signal that comes right after must not kill.
         let stop = stop_signal()?;
         let server = Server::bind(config, jobs, records).map_err(|error| {
-            io::Error::new(
-                error.kind(),
-                format!("cannot listen at {host}:{port}: {error}"),
-            )
+            io::Error::new(error.kind(), format!("cannot listen at {host}:{port}: {error}"))
         })?;
         let address = server.address();
         tracing::info!(port = address.port(), "listening on http://{address}");
@@ -112,22 +107,10 @@ fn check(jobs: &Jobs) -> ExitCode {
         Err(faults) => return wrong_settings(&faults),
     };
     let mut text = String::new();
-    let width = config
-        .effective
-        .iter()
-        .map(|setting| setting.name.len())
-        .max()
-        .unwrap_or(0);
+    let width = config.effective.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
     for setting in &config.effective {
-        let note = if setting.is_default {
-            "  (default)"
-        } else {
-            ""
-        };
-        text.push_str(&format!(
-            "{:width$}  {}{note}\n",
-            setting.name, setting.value
-        ));
+        let note = if setting.is_default { "  (default)" } else { "" };
+        text.push_str(&format!("{:width$}  {}{note}\n", setting.name, setting.value));
     }
     for warning in &config.warnings {
         text.push_str(&format!("warning: {warning}\n"));

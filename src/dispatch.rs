@@ -87,11 +87,7 @@ pub(crate) async fn dispatch(
         }
     };
     let is_read = body::discard(&request, payload).await;
-    answer::respond(
-        &outcome,
-        attempt.answering(),
-        is_read && !route.is_draining(),
-    )
+    answer::respond(&outcome, attempt.answering(), is_read && !route.is_draining())
 }
 
 /// An attempt that ended before its job began is an `Err`.
@@ -102,62 +98,41 @@ async fn deliver(
     payload: &mut Payload,
 ) -> Result<Outcome, Outcome> {
     let name = request.match_info().get("job").unwrap_or_default();
-    let job = route
-        .jobs
-        .get(name)
-        .ok_or(Outcome::NoSuchJob(Missing::Job))?;
+    let job = route.jobs.get(name).ok_or(Outcome::NoSuchJob(Missing::Job))?;
     attempt.is_for(name);
     if !route.sender.methods().contains(request.method()) {
         return Err(Outcome::NoSuchJob(Missing::Method));
     }
-    let caller = attempt
-        .caller()
-        .ok_or(Outcome::Refused(oidc::Reason::Missing))?;
+    let caller = attempt.caller().ok_or(Outcome::Refused(oidc::Reason::Missing))?;
     let permit = Arc::clone(&route.shared.in_flight)
         .try_acquire_owned()
         .map_err(|_| Outcome::Overloaded("as many attempts as MAX_IN_FLIGHT allows are running"))?;
 
     let deadline = attempt.started() + route.deadline;
-    let (body, memory) = body::read(
-        request,
-        payload,
-        route.body_limit_bytes,
-        &route.shared.body_memory,
-        deadline,
-    )
-    .await?;
+    let (body, memory) =
+        body::read(request, payload, route.body_limit_bytes, &route.shared.body_memory, deadline)
+            .await?;
     attempt.has_body(body.len());
 
-    let unwrapped = if route.guard.trusts_a_header() {
-        Unwrapped::Refused
-    } else {
-        Unwrapped::Accepted
-    };
+    let unwrapped =
+        if route.guard.trusts_a_header() { Unwrapped::Refused } else { Unwrapped::Accepted };
     let delivery = senders::read(route.sender, request.headers(), body, unwrapped)
         .map_err(|senders::Unreadable(fault)| Outcome::Unreadable(fault))?;
     attempt.delivered(&delivery);
-    let key = delivery
-        .id
-        .as_ref()
-        .map(|id| Key::new(route.sender, name, id));
+    let key = delivery.id.as_ref().map(|id| Key::new(route.sender, name, id));
     let invocation = Invocation::new(route.sender, delivery, attempt.received(), deadline, caller);
     let ready = job(invocation).map_err(|senders::Unreadable(fault)| Outcome::Unreadable(fault))?;
 
     // A task of its own: a sender that hangs up drops the request, and must not stop the job.
     attempt.begins_job();
-    let running = Running {
-        attempt: Arc::clone(attempt),
-        outcome: None,
-    };
+    let running = Running { attempt: Arc::clone(attempt), outcome: None };
     let route = Arc::clone(route);
     let task = tokio::spawn(async move {
         let outcome = run(&route, &running.attempt, key, ready, deadline.into()).await;
         drop((permit, memory));
         running.ends(outcome)
     });
-    Ok(task
-        .await
-        .unwrap_or_else(|error| Outcome::Panicked(error.to_string())))
+    Ok(task.await.unwrap_or_else(|error| Outcome::Panicked(error.to_string())))
 }
 
 /// Claims the invocation, runs its job, and settles the claim once the job has really ended.
@@ -245,8 +220,7 @@ fn describe_panic(panic: &(dyn Any + Send)) -> String {
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("the job panicked without a message")
-        .to_owned()
+    text.unwrap_or("the job panicked without a message").to_owned()
 }
 
 /// A job's task. However it ends, its attempt hears of it.
@@ -265,7 +239,6 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // Without an outcome the task itself was dropped: its worker has stopped.
-        self.attempt
-            .ended(self.outcome.take().unwrap_or(Outcome::Aborted));
+        self.attempt.ended(self.outcome.take().unwrap_or(Outcome::Aborted));
     }
 }

@@ -72,14 +72,7 @@ impl Invocation<Bytes> {
         deadline: Instant,
         caller: Caller,
     ) -> Self {
-        let Delivery {
-            id,
-            attempt,
-            first_due,
-            payload,
-            attributes,
-            origin,
-        } = delivery;
+        let Delivery { id, attempt, first_due, payload, attributes, origin } = delivery;
         Self {
             sender,
             id,
@@ -133,10 +126,7 @@ impl Invocation<Bytes> {
 fn read_payload<T: DeserializeOwned + 'static>(body: Bytes) -> Result<T, Unreadable> {
     // A blanket `Deserialize` covers `Bytes`, `String` and `()` too, and would read them as JSON.
     fn as_is<T: 'static>(value: impl Any) -> Option<T> {
-        (Box::new(value) as Box<dyn Any>)
-            .downcast::<T>()
-            .ok()
-            .map(|value| *value)
+        (Box::new(value) as Box<dyn Any>).downcast::<T>().ok().map(|value| *value)
     }
     fn is<T: 'static, U: 'static>() -> bool {
         std::any::TypeId::of::<T>() == std::any::TypeId::of::<U>()
@@ -170,10 +160,7 @@ impl<T> Invocation<T> {
         let now = Timestamp::now();
         Self {
             sender,
-            id: Some(InvocationId {
-                scope: "sample".to_owned(),
-                name: "1".to_owned(),
-            }),
+            id: Some(InvocationId { scope: "sample".to_owned(), name: "1".to_owned() }),
             attempt: Some(1),
             first_due: Some(now),
             received: now,
@@ -191,6 +178,7 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
+    use crate::senders::tasks::Task;
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Order {
@@ -198,21 +186,26 @@ mod tests {
     }
 
     #[test]
+    fn an_invocation_tells_its_lag_its_time_left_and_its_key() {
+        let mut invocation =
+            Invocation::sample(Sender::Tasks, Origin::Tasks(Task::default()), Order { id: 7 });
+        invocation.first_due = Some(invocation.received - SignedDuration::from_millis(1500));
+        assert_eq!(invocation.lag(), Some(SignedDuration::from_millis(1500)));
+        assert!(invocation.remaining() > Duration::from_secs(50));
+        assert_eq!(invocation.idempotency_key().as_deref(), Some("tasks:sample/1"));
+        invocation.deadline = Instant::now();
+        assert_eq!(invocation.remaining(), Duration::ZERO);
+        invocation.id = None;
+        assert_eq!(invocation.idempotency_key(), None);
+    }
+
+    #[test]
     fn a_payload_is_read_as_the_type_that_the_job_takes() {
         let body = Bytes::from_static(b"{\"id\":7}");
-        assert_eq!(
-            read_payload::<Order>(body.clone()).unwrap(),
-            Order { id: 7 }
-        );
-        assert_eq!(
-            read_payload::<Option<Order>>(body.clone()).unwrap(),
-            Some(Order { id: 7 })
-        );
+        assert_eq!(read_payload::<Order>(body.clone()).unwrap(), Order { id: 7 });
+        assert_eq!(read_payload::<Option<Order>>(body.clone()).unwrap(), Some(Order { id: 7 }));
         assert_eq!(read_payload::<Bytes>(body.clone()).unwrap(), body);
-        assert_eq!(
-            read_payload::<Vec<u8>>(body.clone()).unwrap(),
-            body.to_vec()
-        );
+        assert_eq!(read_payload::<Vec<u8>>(body.clone()).unwrap(), body.to_vec());
         assert_eq!(read_payload::<String>(body.clone()).unwrap(), "{\"id\":7}");
         read_payload::<()>(body).unwrap();
         assert_eq!(read_payload::<Option<Order>>(Bytes::new()).unwrap(), None);
@@ -223,23 +216,12 @@ mod tests {
     fn an_unreadable_payload_says_where_reading_stopped_and_quotes_nothing() {
         for (body, expected) in [
             (&b""[..], "the payload is empty; expected JSON"),
-            (
-                b"{\"id\":\"secret\"}",
-                "the payload is JSON of another shape (line 1, column 14)",
-            ),
+            (b"{\"id\":\"secret\"}", "the payload is JSON of another shape (line 1, column 14)"),
             (b"{\"id\":", "the payload ends too early (line 1, column 6)"),
             (b"secret", "the payload is not JSON (line 1, column 1)"),
-            (
-                b"{\"id\":1,\"id\":2}",
-                "the payload is JSON of another shape (line 1, column 12)",
-            ),
+            (b"{\"id\":1,\"id\":2}", "the payload is JSON of another shape (line 1, column 12)"),
         ] {
-            assert_eq!(
-                read_payload::<Order>(Bytes::from_static(body))
-                    .unwrap_err()
-                    .0,
-                expected
-            );
+            assert_eq!(read_payload::<Order>(Bytes::from_static(body)).unwrap_err().0, expected);
         }
         let Unreadable(fault) = read_payload::<String>(Bytes::from_static(b"\xff")).unwrap_err();
         assert!(fault.starts_with("the payload is not UTF-8"), "{fault}");

@@ -110,9 +110,6 @@ impl Jobs {
             Ok(Box::pin(async move { job(invocation).await }) as Ready)
         });
         let before = self.jobs.insert((sender, name.to_owned()), erased);
-        assert!(
-            before.is_none(),
-            "the job {name:?} of {sender} comes twice in the table"
-        );
+        assert!(before.is_none(), "the job {name:?} of {sender} comes twice in the table");
     }
 }

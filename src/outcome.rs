@@ -36,10 +36,7 @@ impl JobError {
 
     /// Try again, and not before `after`.
     pub fn slow_down(after: Duration, reason: impl Display) -> Self {
-        Self::SlowDown {
-            after,
-            reason: reason.to_string(),
-        }
+        Self::SlowDown { after, reason: reason.to_string() }
     }
 
     /// Never try again: `.map_err(JobError::give_up)?`.

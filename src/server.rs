@@ -116,15 +116,7 @@ impl Server {
     ///
     /// What the system says where serving fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self {
-            listener,
-            workers,
-            max_in_flight,
-            routes,
-            shared,
-            verifiers,
-            address: _,
-        } = self;
+        let Self { listener, workers, max_in_flight, routes, shared, verifiers, address: _ } = self;
         // Beside serving: a key server that is down must not hold up the start.
         verifiers.iter().for_each(Verifier::prefetch);
         let verifiers: Arc<[Verifier]> = verifiers.into();
@@ -170,12 +162,8 @@ async fn drain(shared: &Shared, handle: &ServerHandle, max_in_flight: u32) {
 /// Every route. actix runs the middleware that was wrapped last first: record, then guard, then dispatch.
 fn configure(app: &mut ServiceConfig, routes: &[Arc<Route>], verifiers: Arc<[Verifier]>) {
     for route in routes {
-        let (for_record, for_guard, for_job, for_rest) = (
-            Arc::clone(route),
-            Arc::clone(route),
-            Arc::clone(route),
-            Arc::clone(route),
-        );
+        let (for_record, for_guard, for_job, for_rest) =
+            (Arc::clone(route), Arc::clone(route), Arc::clone(route), Arc::clone(route));
         let scope = web::scope(&format!("/{}", route.sender))
             .wrap(from_fn(move |request, next| {
                 guard::enforce(Arc::clone(&for_guard), request, next)
@@ -193,10 +181,7 @@ fn configure(app: &mut ServiceConfig, routes: &[Arc<Route>], verifiers: Arc<[Ver
         app.service(scope);
     }
     app.route("/health/live", web::get().to(HttpResponse::NoContent));
-    app.route(
-        "/health/ready",
-        web::get().to(move || std::future::ready(readiness(&verifiers))),
-    );
+    app.route("/health/ready", web::get().to(move || std::future::ready(readiness(&verifiers))));
 }
 
 fn answer_with(

@@ -19,11 +19,7 @@ impl TraceContext {
     pub(crate) fn from_headers(headers: &HeaderMap) -> Option<Self> {
         let single = |name| {
             let mut values = headers.get_all(name);
-            values
-                .next()
-                .filter(|_| values.next().is_none())?
-                .to_str()
-                .ok()
+            values.next().filter(|_| values.next().is_none())?.to_str().ok()
         };
         single("traceparent")
             .and_then(Self::from_traceparent)
@@ -58,20 +54,13 @@ impl TraceContext {
         let (ids, options) = value.split_once(';').unwrap_or((value, ""));
         let (trace_id, span_id) = ids.split_once('/').unwrap_or((ids, "0"));
         let trace_id = hex(&trace_id.to_ascii_lowercase(), 32)?;
-        let context = Self {
-            trace_id,
-            span_id: span_id.parse().ok()?,
-            is_sampled: options == "o=1",
-        };
+        let context =
+            Self { trace_id, span_id: span_id.parse().ok()?, is_sampled: options == "o=1" };
         (trace_id != 0).then_some(context)
     }
 
     fn of(trace_id: u128, span_id: u64, is_sampled: bool) -> Option<Self> {
-        (trace_id != 0 && span_id != 0).then_some(Self {
-            trace_id,
-            span_id,
-            is_sampled,
-        })
+        (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, is_sampled })
     }
 
     /// Whether the caller named its span.
@@ -99,10 +88,7 @@ mod tests {
             TraceContext::from_traceparent(&format!("00-{TRACE}-00f067aa0ba902b7-01")).unwrap();
         let cloud = TraceContext::from_cloud(&format!("{TRACE}/67667974448284343;o=1")).unwrap();
         assert_eq!(w3c, cloud);
-        assert_eq!(
-            (w3c.trace_id().as_str(), w3c.span_id().as_str()),
-            (TRACE, "00f067aa0ba902b7")
-        );
+        assert_eq!((w3c.trace_id().as_str(), w3c.span_id().as_str()), (TRACE, "00f067aa0ba902b7"));
         assert!(w3c.is_sampled && w3c.has_span());
         let bare = TraceContext::from_cloud(TRACE).unwrap();
         assert!(!bare.has_span() && !bare.is_sampled);

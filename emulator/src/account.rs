@@ -21,10 +21,7 @@ impl Account {
             .iter()
             .take(16)
             .fold(0_u128, |number, byte| (number << 8) | u128::from(*byte));
-        Account {
-            unique_id: format!("1{:020}", number % 10_u128.pow(20)),
-            email,
-        }
+        Account { unique_id: format!("1{:020}", number % 10_u128.pow(20)), email }
     }
 }
 
@@ -38,9 +35,6 @@ mod tests {
         assert_eq!(account.unique_id.len(), 21);
         assert!(account.unique_id.bytes().all(|byte| byte.is_ascii_digit()));
         assert_eq!(account, Account::new("a@demo.iam.gserviceaccount.com"));
-        assert_ne!(
-            account.unique_id,
-            Account::new("b@demo.iam.gserviceaccount.com").unique_id
-        );
+        assert_ne!(account.unique_id, Account::new("b@demo.iam.gserviceaccount.com").unique_id);
     }
 }

@@ -86,9 +86,6 @@ impl Error {
             reason = format!("{reason}: {inner}");
             cause = inner.source();
         }
-        Error::NoAnswer {
-            url: url.to_owned(),
-            reason,
-        }
+        Error::NoAnswer { url: url.to_owned(), reason }
     }
 }

@@ -69,11 +69,8 @@ impl Courier {
     /// # Errors
     /// [`Error::Header`] if a header cannot be sent, [`Error::NoAnswer`] if nobody answers in time.
     pub async fn deliver(&self, url: &str, delivery: &Delivery) -> Result<Answer, Error> {
-        let client = if delivery.sender.follows_redirects() {
-            &self.following
-        } else {
-            &self.straight
-        };
+        let client =
+            if delivery.sender.follows_redirects() { &self.following } else { &self.straight };
         let began = Instant::now();
         let fault = |error: reqwest::Error| Error::no_answer(url, &error);
         let response = client
@@ -154,24 +151,16 @@ mod tests {
 
     #[tokio::test]
     async fn the_request_is_the_delivery_and_two_tokens_stay_two() {
-        let delivery = Run::new("x")
-            .delivery()
-            .bearer("one")
-            .also("Authorization", "Bearer two");
-        let (request, answer) = deliver(
-            delivery,
-            "HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\nhi",
-        )
-        .await;
+        let delivery = Run::new("x").delivery().bearer("one").also("Authorization", "Bearer two");
+        let (request, answer) =
+            deliver(delivery, "HTTP/1.1 201 Created\r\nX-A: b\r\nContent-Length: 2\r\n\r\nhi")
+                .await;
         let answer = answer.unwrap();
         assert!(request.starts_with("POST /scheduler/x?y=z HTTP/1.1\r\n"));
         let request = request.to_ascii_lowercase();
         assert!(request.contains("\r\nauthorization: bearer one\r\n"));
         assert!(request.contains("\r\nauthorization: bearer two\r\n"));
-        assert!(
-            request.contains("\r\ncontent-length: 0\r\n"),
-            "as in recordings"
-        );
+        assert!(request.contains("\r\ncontent-length: 0\r\n"), "as in recordings");
         assert_eq!(
             (answer.status, answer.text(), answer.header("x-a")),
             (201, "hi".to_owned(), Some("b"))
@@ -194,10 +183,7 @@ mod tests {
     #[tokio::test]
     async fn a_header_that_cannot_be_sent_is_named_without_its_value() {
         let delivery = Run::new("x").delivery().bearer("secret\n");
-        let fault = Courier::new()
-            .unwrap()
-            .deliver("http://127.0.0.1:9", &delivery)
-            .await;
+        let fault = Courier::new().unwrap().deliver("http://127.0.0.1:9", &delivery).await;
         let fault = fault.unwrap_err().to_string();
         assert!(fault.contains("\"Authorization\"") && !fault.contains("secret"));
     }
@@ -209,11 +195,7 @@ mod tests {
         drop(listener);
         let delivery = Run::new("x").delivery();
         assert_eq!(delivery.sender, Sender::Scheduler);
-        let fault = Courier::new()
-            .unwrap()
-            .deliver(&url, &delivery)
-            .await
-            .unwrap_err();
+        let fault = Courier::new().unwrap().deliver(&url, &delivery).await.unwrap_err();
         assert!(fault.to_string().contains(&url));
     }
 }

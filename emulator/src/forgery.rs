@@ -31,10 +31,7 @@ impl IdToken {
         let token = self.clone().header("alg", "HS256");
         let input = jws::signing_input(&token.header_value(), &token.claims_value())?;
         let secret = hmac::Key::new(hmac::HMAC_SHA256, &key.public_der()?);
-        Ok(jws::compact(
-            &input,
-            hmac::sign(&secret, input.as_bytes()).as_ref(),
-        ))
+        Ok(jws::compact(&input, hmac::sign(&secret, input.as_bytes()).as_ref()))
     }
 
     /// A genuine signature of the right key, but with SHA-512, and a header that says so.
@@ -122,12 +119,7 @@ mod tests {
             assert_eq!(header(&token)["alg"], alg);
         }
         assert!(whole.unsigned().unwrap().ends_with('.'));
-        assert!(
-            whole
-                .signature_removed()
-                .unwrap()
-                .ends_with(".SIGNATURE_REMOVED_BY_GOOGLE")
-        );
+        assert!(whole.signature_removed().unwrap().ends_with(".SIGNATURE_REMOVED_BY_GOOGLE"));
     }
 
     #[test]

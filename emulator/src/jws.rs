@@ -14,11 +14,7 @@ pub(crate) fn signing_input(header: &Value, claims: &Value) -> Result<String, Er
         let json = serde_json::to_vec(value).map_err(|source| Error::Json { what, source })?;
         Ok::<_, Error>(BASE64_URL_SAFE_NO_PAD.encode(json))
     };
-    Ok(format!(
-        "{}.{}",
-        segment("a token's header", header)?,
-        segment("a token's claims", claims)?
-    ))
+    Ok(format!("{}.{}", segment("a token's header", header)?, segment("a token's claims", claims)?))
 }
 
 /// Puts the signature's bytes behind what they sign.

@@ -36,10 +36,7 @@ pub(crate) fn bind_loopback(port: u16) -> Result<Bound, Error> {
 /// # Errors
 /// [`Error::Listen`] if it is taken or not this machine's.
 pub(crate) fn bind(address: SocketAddr) -> Result<Bound, Error> {
-    let fault = |source| Error::Listen {
-        address: address.to_string(),
-        source,
-    };
+    let fault = |source| Error::Listen { address: address.to_string(), source };
     let listener = TcpListener::bind(address).map_err(fault)?;
     let address = listener.local_addr().map_err(fault)?;
     Ok(Bound { listener, address })
@@ -84,10 +81,7 @@ impl LocalServer {
             .await
             .map_err(|_| Error::Thread("serves HTTP"))?
             .map_err(|source| Error::Listen { address, source })?;
-        Ok(LocalServer {
-            handle,
-            thread: Some(thread),
-        })
+        Ok(LocalServer { handle, thread: Some(thread) })
     }
 
     /// Stops at once, open connections included, and waits until the port is free again.
@@ -113,13 +107,7 @@ where
 {
     let app = move || {
         // The proxy passes bodies on as streams and counts for itself; no other route reads a large one.
-        App::new()
-            .app_data(web::PayloadConfig::new(1 << 20))
-            .configure(routes.clone())
+        App::new().app_data(web::PayloadConfig::new(1 << 20)).configure(routes.clone())
     };
-    Ok(HttpServer::new(app)
-        .workers(1)
-        .disable_signals()
-        .listen(listener)?
-        .run())
+    Ok(HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run())
 }

@@ -8,9 +8,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(cli.run()),
         Err(fault) => Err(fault.into()),
@@ -24,10 +22,7 @@ fn main() -> ExitCode {
     }
 }
 
-#[expect(
-    clippy::print_stderr,
-    reason = "a program's last word to the person who started it"
-)]
+#[expect(clippy::print_stderr, reason = "a program's last word to the person who started it")]
 fn complain(fault: &emulator::Error) {
     eprintln!("emulator: {fault}");
 }

@@ -105,16 +105,9 @@ mod tests {
     #[test]
     fn a_token_has_google_s_fields_and_no_others() {
         let account = Account::new("caller@demo.iam.gserviceaccount.com");
-        let token = IdToken::new(
-            "https://accounts.google.com",
-            "https://example.com",
-            &account,
-            "k1",
-        );
-        assert_eq!(
-            token.header_value(),
-            json!({"alg": "RS256", "kid": "k1", "typ": "JWT"})
-        );
+        let token =
+            IdToken::new("https://accounts.google.com", "https://example.com", &account, "k1");
+        assert_eq!(token.header_value(), json!({"alg": "RS256", "kid": "k1", "typ": "JWT"}));
         let issued_at = token.claims["iat"].as_i64().unwrap();
         assert!((Timestamp::now().as_second() - issued_at).abs() <= 1);
         assert_eq!(
@@ -140,9 +133,6 @@ mod tests {
         assert_eq!(spoilt.claims.len(), whole.claims.len() - 1);
         assert_eq!(spoilt.header, whole.header);
         let old = whole.clone().aged(7200);
-        assert_eq!(
-            old.claims["exp"].as_i64(),
-            whole.claims["exp"].as_i64().map(|exp| exp - 7200)
-        );
+        assert_eq!(old.claims["exp"].as_i64(), whole.claims["exp"].as_i64().map(|exp| exp - 7200));
     }
 }

@@ -18,9 +18,7 @@ pub fn bearer<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Result<&'a str,
     if values.next().is_some() {
         return Err(Reason::SeveralTokens.into());
     }
-    let value = std::str::from_utf8(value)
-        .ok()
-        .filter(|value| value.is_ascii());
+    let value = std::str::from_utf8(value).ok().filter(|value| value.is_ascii());
     let value = value.ok_or(Reason::NotBearer)?.trim_matches([' ', '\t']);
     if value.is_empty() {
         return Err(Reason::Missing.into());
@@ -42,17 +40,8 @@ mod tests {
 
     #[test]
     fn one_bearer_value_gives_its_token() {
-        for value in [
-            "Bearer a.b.c",
-            "bearer a.b.c",
-            "BEARER   a.b.c ",
-            "\tBearer\ta.b.c",
-        ] {
-            assert_eq!(
-                bearer([value.as_bytes()].into_iter()),
-                Ok("a.b.c"),
-                "{value:?}"
-            );
+        for value in ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c ", "\tBearer\ta.b.c"] {
+            assert_eq!(bearer([value.as_bytes()].into_iter()), Ok("a.b.c"), "{value:?}");
         }
     }
 

@@ -18,9 +18,7 @@ const SERVICE_ACCOUNT_SUFFIX: &str = "gserviceaccount.com";
 /// The wall clock in whole seconds since 1970, as tokens count; 0 if it is set before that, which
 /// makes every token "not yet valid" rather than valid.
 pub fn now_unix_secs() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_secs())
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 impl Profile {
@@ -56,14 +54,8 @@ impl Profile {
         let self_signed = issuer.ends_with(SERVICE_ACCOUNT_SUFFIX)
             || issuer == claims.subject
             || claims.email.as_deref() == Some(issuer);
-        let reason = if self_signed {
-            Reason::SelfSigned
-        } else {
-            Reason::WrongIssuer
-        };
-        Err(Refusal::new(reason)
-            .with_found(issuer)
-            .with_expected(&self.issuers().join(", ")))
+        let reason = if self_signed { Reason::SelfSigned } else { Reason::WrongIssuer };
+        Err(Refusal::new(reason).with_found(issuer).with_expected(&self.issuers().join(", ")))
     }
 
     /// What is checked again on every use of a token: audience, times, callers.
@@ -88,9 +80,7 @@ impl Profile {
         let (issued, expires) = (claims.issued_at_unix_secs, claims.expires_at_unix_secs);
         let latest_start = now_unix_secs.saturating_add(SKEW_SECS);
         let fault = |reason, found: String, expected: &str| {
-            Err(Refusal::new(reason)
-                .with_found(&found)
-                .with_expected(expected))
+            Err(Refusal::new(reason).with_found(&found).with_expected(expected))
         };
         if expires.saturating_add(SKEW_SECS) <= now_unix_secs {
             let expected = format!("exp after {now_unix_secs} less {SKEW_SECS} s");
@@ -109,11 +99,7 @@ impl Profile {
         let (lifetime_secs, max_secs) = (expires - issued, self.max_lifetime().as_secs());
         if lifetime_secs > max_secs {
             let expected = format!("at most {max_secs} s");
-            return fault(
-                Reason::LifetimeTooLong,
-                format!("{lifetime_secs} s"),
-                &expected,
-            );
+            return fault(Reason::LifetimeTooLong, format!("{lifetime_secs} s"), &expected);
         }
         Ok(())
     }
@@ -126,9 +112,7 @@ fn check_audience(claims: &UnverifiedClaims, audiences: &[String]) -> Result<(),
         return Ok(());
     }
     let refusal = Refusal::new(Reason::WrongAudience);
-    Err(refusal
-        .with_found(&claims.audience)
-        .with_expected(&audiences.join(", ")))
+    Err(refusal.with_found(&claims.audience).with_expected(&audiences.join(", ")))
 }
 
 #[cfg(test)]
@@ -148,50 +132,29 @@ mod tests {
     }
 
     fn valid() -> Mint {
-        Mint::google()
-            .claim("iat", json!(NOW - 10))
-            .claim("exp", json!(NOW + 3590))
+        Mint::google().claim("iat", json!(NOW - 10)).claim("exp", json!(NOW + 3590))
     }
 
     #[test]
     fn one_fault_in_the_claims_gives_its_reason_and_what_they_claim() {
         let sub_as_issuer = valid().claim("iss", json!(SUBJECT));
-        let email_as_issuer = valid()
-            .claim("iss", json!("u@e.com"))
-            .claim("email", json!("u@e.com"));
+        let email_as_issuer =
+            valid().claim("iss", json!("u@e.com")).claim("email", json!("u@e.com"));
         let table = [
             (valid().claim("iss", json!(EMAIL)), Reason::SelfSigned),
             (sub_as_issuer, Reason::SelfSigned),
             (email_as_issuer, Reason::SelfSigned),
-            (
-                valid().claim("iss", json!("https://accounts.google.com/")),
-                Reason::WrongIssuer,
-            ),
-            (
-                valid().claim("iss", json!("https://securetoken.google.com/p")),
-                Reason::WrongIssuer,
-            ),
-            (
-                valid().claim("aud", json!(format!("{AUDIENCE}/"))),
-                Reason::WrongAudience,
-            ),
+            (valid().claim("iss", json!("https://accounts.google.com/")), Reason::WrongIssuer),
+            (valid().claim("iss", json!("https://securetoken.google.com/p")), Reason::WrongIssuer),
+            (valid().claim("aud", json!(format!("{AUDIENCE}/"))), Reason::WrongAudience),
             (
                 valid().claim("aud", json!("32555940559.apps.googleusercontent.com")),
                 Reason::WrongAudience,
             ),
-            (
-                valid().claim("email_verified", json!(false)),
-                Reason::EmailUnverified,
-            ),
-            (
-                valid().without_claim("email_verified"),
-                Reason::EmailUnverified,
-            ),
+            (valid().claim("email_verified", json!(false)), Reason::EmailUnverified),
+            (valid().without_claim("email_verified"), Reason::EmailUnverified),
             (valid().without_claim("email"), Reason::CallerNotAllowed),
-            (
-                valid().claim("email", json!("other@example.com")),
-                Reason::CallerNotAllowed,
-            ),
+            (valid().claim("email", json!("other@example.com")), Reason::CallerNotAllowed),
         ];
         assert_eq!(check(&Profile::google(), &valid().claims), Ok(()));
         let short = valid().claim("iss", json!("accounts.google.com"));
@@ -199,10 +162,7 @@ mod tests {
         for (mint, reason) in table {
             let refusal = check(&Profile::google(), &mint.claims).unwrap_err();
             assert_eq!(refusal.reason, reason, "{}", mint.claims);
-            assert!(
-                refusal.found.is_some() && refusal.expected.is_some(),
-                "{refusal:?}"
-            );
+            assert!(refusal.found.is_some() && refusal.expected.is_some(), "{refusal:?}");
             assert_eq!(refusal.claimed.unwrap().subject.as_deref(), Some(SUBJECT));
         }
     }
@@ -211,93 +171,25 @@ mod tests {
     fn times_hold_to_the_second() {
         let table = [
             // (iat, exp, nbf) against the skew of 30 s.
-            (
-                "expired just within the skew",
-                NOW - 3629,
-                NOW - 29,
-                None,
-                Ok(()),
-            ),
-            (
-                "expired with the skew",
-                NOW - 3630,
-                NOW - 30,
-                None,
-                Err(Reason::Expired),
-            ),
-            (
-                "made ahead, within the skew",
-                NOW + 30,
-                NOW + 3600,
-                None,
-                Ok(()),
-            ),
-            (
-                "made ahead",
-                NOW + 31,
-                NOW + 3600,
-                None,
-                Err(Reason::NotYetValid),
-            ),
-            (
-                "begins within the skew",
-                NOW,
-                NOW + 3600,
-                Some(NOW + 30),
-                Ok(()),
-            ),
-            (
-                "begins later",
-                NOW,
-                NOW + 3600,
-                Some(NOW + 31),
-                Err(Reason::NotYetValid),
-            ),
-            (
-                "ends as it begins",
-                NOW,
-                NOW,
-                None,
-                Err(Reason::ClaimInvalid),
-            ),
-            (
-                "ends before it begins",
-                NOW,
-                NOW - 1,
-                None,
-                Err(Reason::ClaimInvalid),
-            ),
+            ("expired just within the skew", NOW - 3629, NOW - 29, None, Ok(())),
+            ("expired with the skew", NOW - 3630, NOW - 30, None, Err(Reason::Expired)),
+            ("made ahead, within the skew", NOW + 30, NOW + 3600, None, Ok(())),
+            ("made ahead", NOW + 31, NOW + 3600, None, Err(Reason::NotYetValid)),
+            ("begins within the skew", NOW, NOW + 3600, Some(NOW + 30), Ok(())),
+            ("begins later", NOW, NOW + 3600, Some(NOW + 31), Err(Reason::NotYetValid)),
+            ("ends as it begins", NOW, NOW, None, Err(Reason::ClaimInvalid)),
+            ("ends before it begins", NOW, NOW - 1, None, Err(Reason::ClaimInvalid)),
             ("the shortest", NOW, NOW + 1, None, Ok(())),
             ("the longest", NOW, NOW + DAY_SECS, None, Ok(())),
-            (
-                "longer",
-                NOW,
-                NOW + DAY_SECS + 1,
-                None,
-                Err(Reason::LifetimeTooLong),
-            ),
-            (
-                "for ever",
-                NOW,
-                u64::MAX,
-                None,
-                Err(Reason::LifetimeTooLong),
-            ),
+            ("longer", NOW, NOW + DAY_SECS + 1, None, Err(Reason::LifetimeTooLong)),
+            ("for ever", NOW, u64::MAX, None, Err(Reason::LifetimeTooLong)),
             ("since ever", 0, NOW + 1, None, Err(Reason::LifetimeTooLong)),
             ("never", u64::MAX, u64::MAX, None, Err(Reason::NotYetValid)),
-            (
-                "begins never",
-                NOW,
-                NOW + 1,
-                Some(u64::MAX),
-                Err(Reason::NotYetValid),
-            ),
+            ("begins never", NOW, NOW + 1, Some(u64::MAX), Err(Reason::NotYetValid)),
             ("at the epoch", 0, 0, None, Err(Reason::Expired)),
         ];
         for (name, issued, expires, not_before, expected) in table {
-            let mut mint = valid()
-                .claim("iat", json!(issued))
-                .claim("exp", json!(expires));
+            let mut mint = valid().claim("iat", json!(issued)).claim("exp", json!(expires));
             if let Some(not_before) = not_before {
                 mint = mint.claim("nbf", json!(not_before));
             }
@@ -317,16 +209,9 @@ mod tests {
 
     #[test]
     fn iap_lives_ten_minutes_and_vouches_for_emails_without_saying_so() {
-        let valid = || {
-            Mint::iap()
-                .claim("iat", json!(NOW))
-                .claim("exp", json!(NOW + 600))
-        };
+        let valid = || Mint::iap().claim("iat", json!(NOW)).claim("exp", json!(NOW + 600));
         assert_eq!(check(&Profile::iap(), &valid().claims), Ok(()));
-        let long = check(
-            &Profile::iap(),
-            &valid().claim("exp", json!(NOW + 601)).claims,
-        );
+        let long = check(&Profile::iap(), &valid().claim("exp", json!(NOW + 601)).claims);
         assert_eq!(long.unwrap_err().reason, Reason::LifetimeTooLong);
         let google = check(&Profile::google(), &valid().claims);
         assert_eq!(google.unwrap_err().reason, Reason::WrongIssuer);
@@ -334,18 +219,14 @@ mod tests {
 
     #[test]
     fn without_audiences_and_callers_issuer_and_times_still_count() {
-        let stranger = valid()
-            .claim("aud", json!("x"))
-            .claim("email", json!("other@example.com"));
+        let stranger = valid().claim("aud", json!("x")).claim("email", json!("other@example.com"));
         let stranger = UnverifiedClaims::from_json(stranger.claims.to_string().as_bytes()).unwrap();
         let profile = Profile::google();
         assert_eq!(profile.check_unverified(&stranger, &[], None, NOW), Ok(()));
         let late = profile.check_unverified(&stranger, &[], None, NOW + 3620);
         assert_eq!(late.unwrap_err().reason, Reason::Expired);
         let elsewhere = profile.issuer("http://localhost:8085");
-        let refusal = elsewhere
-            .check_unverified(&stranger, &[], None, NOW)
-            .unwrap_err();
+        let refusal = elsewhere.check_unverified(&stranger, &[], None, NOW).unwrap_err();
         assert_eq!(refusal.reason, Reason::WrongIssuer);
     }
 }

@@ -180,10 +180,7 @@ mod tests {
 
     #[test]
     fn googles_claims_are_typed() {
-        let claims = Mint::google()
-            .claim("iat", json!(100))
-            .claim("exp", json!(3700))
-            .claims;
+        let claims = Mint::google().claim("iat", json!(100)).claim("exp", json!(3700)).claims;
         let expected = UnverifiedClaims {
             issuer: "https://accounts.google.com".into(),
             audience: AUDIENCE.into(),
@@ -202,16 +199,10 @@ mod tests {
     fn a_missing_claim_is_named_if_required_and_none_if_not() {
         for claim in ["iss", "aud", "sub", "exp", "iat"] {
             let expected = Refusal::new(Reason::ClaimMissing).with_expected(claim);
-            assert_eq!(
-                read(&Mint::google().without_claim(claim).claims),
-                Err(expected)
-            );
+            assert_eq!(read(&Mint::google().without_claim(claim).claims), Err(expected));
         }
         for claim in ["email", "email_verified", "azp", "nbf"] {
-            assert!(
-                read(&Mint::google().without_claim(claim).claims).is_ok(),
-                "{claim}"
-            );
+            assert!(read(&Mint::google().without_claim(claim).claims).is_ok(), "{claim}");
         }
         let without = Mint::google().without_claim("email_verified").claims;
         assert!(!read(&without).unwrap().email_verified);
@@ -219,14 +210,7 @@ mod tests {
 
     #[test]
     fn an_ill_typed_claim_is_named() {
-        let texts = [
-            json!(""),
-            json!(7),
-            json!(null),
-            json!(true),
-            json!(["a"]),
-            json!({"a": 1}),
-        ];
+        let texts = [json!(""), json!(7), json!(null), json!(true), json!(["a"]), json!({"a": 1})];
         let times = [
             json!("1700000000"),
             json!(1.5e9),
@@ -239,18 +223,12 @@ mod tests {
         ];
         let flags = [json!("true"), json!(1), json!(null), json!([])];
         let table = [
-            (
-                ["iss", "aud", "sub", "email", "azp"].as_slice(),
-                texts.as_slice(),
-            ),
+            (["iss", "aud", "sub", "email", "azp"].as_slice(), texts.as_slice()),
             (&["exp", "iat", "nbf"], &times),
             (&["email_verified"], &flags),
         ];
         for (claims, values) in table {
-            for (claim, value) in claims
-                .iter()
-                .flat_map(|c| values.iter().map(move |v| (c, v)))
-            {
+            for (claim, value) in claims.iter().flat_map(|c| values.iter().map(move |v| (c, v))) {
                 let refusal = read(&Mint::google().claim(claim, value.clone()).claims).unwrap_err();
                 assert_eq!(refusal.reason, Reason::ClaimInvalid, "{claim}: {value}");
                 assert!(refusal.expected.unwrap().starts_with(&format!("{claim}: ")));
@@ -260,12 +238,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_comes_twice_is_named() {
-        for (claim, value) in [
-            ("iss", "\"a\""),
-            ("aud", "null"),
-            ("exp", "1"),
-            ("nbf", "{}"),
-        ] {
+        for (claim, value) in [("iss", "\"a\""), ("aud", "null"), ("exp", "1"), ("nbf", "{}")] {
             let text = format!("{{\"{claim}\":{value},\"{claim}\":{value}}}");
             let expected =
                 Refusal::new(Reason::ClaimDuplicated).with_expected(&format!("{claim} once"));
@@ -294,9 +267,7 @@ mod tests {
             assert_eq!(refusal.reason, Reason::Malformed, "{text}");
         }
         assert_eq!(
-            UnverifiedClaims::from_json(b"{\"iss\":\"\xff\"}")
-                .unwrap_err()
-                .reason,
+            UnverifiedClaims::from_json(b"{\"iss\":\"\xff\"}").unwrap_err().reason,
             Reason::Malformed
         );
     }

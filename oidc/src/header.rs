@@ -62,10 +62,7 @@ impl RawHeader {
             }
             _ => return Err(Refusal::new(Reason::UnsupportedAlgorithm).with_expected(expected)),
         }
-        if [self.jwk, self.jku, self.x5u, self.x5c]
-            .iter()
-            .any(Option::is_some)
-        {
+        if [self.jwk, self.jku, self.x5u, self.x5c].iter().any(Option::is_some) {
             return Err(Reason::EmbeddedKey.into());
         }
         if self.crit.is_some() {
@@ -114,16 +111,8 @@ mod tests {
             ("alg", json!(null), Reason::UnsupportedAlgorithm),
             ("jwk", json!({"kty": "RSA"}), Reason::EmbeddedKey),
             ("jwk", json!(null), Reason::EmbeddedKey),
-            (
-                "jku",
-                json!("https://evil.example/keys"),
-                Reason::EmbeddedKey,
-            ),
-            (
-                "x5u",
-                json!("https://evil.example/cert"),
-                Reason::EmbeddedKey,
-            ),
+            ("jku", json!("https://evil.example/keys"), Reason::EmbeddedKey),
+            ("x5u", json!("https://evil.example/cert"), Reason::EmbeddedKey),
             ("x5c", json!([]), Reason::EmbeddedKey),
             ("crit", json!(["b64"]), Reason::CriticalHeader),
             ("crit", json!([]), Reason::CriticalHeader),
@@ -143,10 +132,9 @@ mod tests {
             header[field] = value.clone();
             assert_eq!(key_id(&header), Err(reason), "{field}: {value}");
         }
-        for (field, reason) in [
-            ("alg", Reason::UnsupportedAlgorithm),
-            ("kid", Reason::KeyIdMissing),
-        ] {
+        for (field, reason) in
+            [("alg", Reason::UnsupportedAlgorithm), ("kid", Reason::KeyIdMissing)]
+        {
             let mut header = valid.clone();
             header.as_object_mut().unwrap().remove(field);
             assert_eq!(key_id(&header), Err(reason), "without {field}");

@@ -69,9 +69,7 @@ impl Limits {
     /// The pause after this many failures in a row.
     pub(crate) fn backoff(&self, failures: u32) -> Duration {
         let doublings = failures.saturating_sub(1).min(16);
-        self.backoff_first
-            .saturating_mul(1 << doublings)
-            .min(self.backoff_ceiling)
+        self.backoff_first.saturating_mul(1 << doublings).min(self.backoff_ceiling)
     }
 }
 

@@ -62,10 +62,7 @@ impl Callers {
     pub fn parse(
         entries: impl IntoIterator<Item = impl AsRef<str>>,
     ) -> Result<Callers, PolicyError> {
-        let mut callers = Callers {
-            emails: Vec::new(),
-            subjects: Vec::new(),
-        };
+        let mut callers = Callers { emails: Vec::new(), subjects: Vec::new() };
         for entry in entries {
             let entry = entry.as_ref();
             if is_email(entry) {
@@ -73,9 +70,7 @@ impl Callers {
             } else if !entry.is_empty() && entry.bytes().all(|b| b.is_ascii_digit()) {
                 callers.subjects.push(entry.to_owned());
             } else {
-                return Err(PolicyError::BadCaller {
-                    entry: entry.to_owned(),
-                });
+                return Err(PolicyError::BadCaller { entry: entry.to_owned() });
             }
         }
         if callers.emails.is_empty() && callers.subjects.is_empty() {
@@ -101,24 +96,14 @@ impl Callers {
         if self.subjects.iter().any(|s| s == subject) || (email_listed && email_verified) {
             return Ok(());
         }
-        let reason = if email_listed {
-            Reason::EmailUnverified
-        } else {
-            Reason::CallerNotAllowed
-        };
-        let listed: Vec<&str> = self
-            .emails
-            .iter()
-            .chain(&self.subjects)
-            .map(String::as_str)
-            .collect();
+        let reason = if email_listed { Reason::EmailUnverified } else { Reason::CallerNotAllowed };
+        let listed: Vec<&str> =
+            self.emails.iter().chain(&self.subjects).map(String::as_str).collect();
         let found = match email {
             Some(email) => email.to_owned(),
             None => format!("{subject} (no email in the token)"),
         };
-        Err(Refusal::new(reason)
-            .with_found(&found)
-            .with_expected(&listed.join(", ")))
+        Err(Refusal::new(reason).with_found(&found).with_expected(&listed.join(", ")))
     }
 }
 
@@ -166,10 +151,7 @@ mod tests {
         let callers = || Callers::parse([EMAIL]).unwrap();
         assert!(Policy::new(["https://a.example".to_owned()], callers()).is_ok());
         assert_eq!(Policy::new([], callers()), Err(PolicyError::NoAudience));
-        assert_eq!(
-            Policy::new([String::new()], callers()),
-            Err(PolicyError::EmptyAudience)
-        );
+        assert_eq!(Policy::new([String::new()], callers()), Err(PolicyError::EmptyAudience));
         assert_eq!(Callers::parse([] as [&str; 0]), Err(PolicyError::NoCallers));
     }
 
@@ -196,9 +178,7 @@ mod tests {
             "１２",
         ];
         for entry in entries {
-            let error = PolicyError::BadCaller {
-                entry: entry.to_owned(),
-            };
+            let error = PolicyError::BadCaller { entry: entry.to_owned() };
             assert!(error.to_string().contains(&format!("{entry:?}")));
             assert_eq!(Callers::parse([EMAIL, entry]), Err(error));
         }
@@ -213,33 +193,16 @@ mod tests {
             ("1234", Some(EMAIL), false, Ok(())),
             ("1234", None, false, Ok(())),
             ("1234", Some("other@example.com"), false, Ok(())),
-            (
-                "9",
-                Some("other@example.com"),
-                true,
-                Err(Reason::CallerNotAllowed),
-            ),
-            (
-                "9",
-                Some("other@example.com"),
-                false,
-                Err(Reason::CallerNotAllowed),
-            ),
+            ("9", Some("other@example.com"), true, Err(Reason::CallerNotAllowed)),
+            ("9", Some("other@example.com"), false, Err(Reason::CallerNotAllowed)),
             ("9", None, true, Err(Reason::CallerNotAllowed)),
             // Neither kind of entry is ever matched against the other claim.
             ("9", Some("1234"), true, Err(Reason::CallerNotAllowed)),
             (EMAIL, None, true, Err(Reason::CallerNotAllowed)),
-            (
-                "9",
-                Some("A@p.iam.gserviceaccount.com"),
-                true,
-                Err(Reason::CallerNotAllowed),
-            ),
+            ("9", Some("A@p.iam.gserviceaccount.com"), true, Err(Reason::CallerNotAllowed)),
         ];
         for (subject, email, verified, expected) in table {
-            let admitted = callers
-                .admit(subject, email, verified)
-                .map_err(|r| r.reason);
+            let admitted = callers.admit(subject, email, verified).map_err(|r| r.reason);
             assert_eq!(admitted, expected, "{subject} {email:?} {verified}");
         }
     }

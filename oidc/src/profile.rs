@@ -39,10 +39,7 @@ impl Profile {
     pub fn google() -> Profile {
         Profile {
             algorithm: Algorithm::Rs256,
-            issuers: vec![
-                "https://accounts.google.com".into(),
-                "accounts.google.com".into(),
-            ],
+            issuers: vec!["https://accounts.google.com".into(), "accounts.google.com".into()],
             keys_url: "https://www.googleapis.com/oauth2/v3/certs".into(),
             max_lifetime: Duration::from_secs(24 * 60 * 60),
             needs_email_verified: true,

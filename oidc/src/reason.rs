@@ -111,14 +111,8 @@ mod tests {
     fn names_are_unique_snake_case_and_remedies_are_one_line() {
         let mut names: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
         for (reason, name) in Reason::ALL.iter().zip(&names) {
-            assert!(
-                name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'),
-                "{name}"
-            );
-            assert!(
-                !reason.remedy().contains('\n') && !reason.remedy().ends_with('.'),
-                "{name}"
-            );
+            assert!(name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{name}");
+            assert!(!reason.remedy().contains('\n') && !reason.remedy().ends_with('.'), "{name}");
         }
         names.sort_unstable();
         names.dedup();

@@ -29,12 +29,7 @@ pub struct Refusal {
 impl Refusal {
     /// A refusal that says its reason alone.
     pub fn new(reason: Reason) -> Refusal {
-        Refusal {
-            reason,
-            found: None,
-            expected: None,
-            claimed: None,
-        }
+        Refusal { reason, found: None, expected: None, claimed: None }
     }
 
     /// Adds the value at fault, cut and without control characters.
@@ -87,18 +82,16 @@ impl Claimed {
     pub(crate) fn of_token(token: &str) -> Option<Claimed> {
         let segments = Segments::split(token).ok()?;
         let mut claimed = Claimed::default();
-        if let Some(claims) = decode_segment(segments.payload)
-            .ok()
-            .and_then(|json| RawClaims::parse(&json).ok())
+        if let Some(claims) =
+            decode_segment(segments.payload).ok().and_then(|json| RawClaims::parse(&json).ok())
         {
             claimed.email = text(claims.email.as_ref());
             claimed.subject = text(claims.sub.as_ref());
             claimed.audience = text(claims.aud.as_ref());
             claimed.issuer = text(claims.iss.as_ref());
         }
-        if let Some(header) = decode_segment(segments.header)
-            .ok()
-            .and_then(|json| RawHeader::parse(&json).ok())
+        if let Some(header) =
+            decode_segment(segments.header).ok().and_then(|json| RawHeader::parse(&json).ok())
         {
             claimed.key_id = text(header.kid.as_ref());
         }
@@ -133,13 +126,7 @@ pub(crate) fn shown(text: &str) -> String {
     let mut shown: String = chars
         .by_ref()
         .take(MAX_SHOWN_CHARS)
-        .map(|c| {
-            if c.is_control() {
-                char::REPLACEMENT_CHARACTER
-            } else {
-                c
-            }
-        })
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
     if chars.next().is_some() {
         shown.pop();
@@ -159,10 +146,7 @@ mod tests {
         assert_eq!(shown(&"ä".repeat(256)), "ä".repeat(256));
         let cut = shown(&"ä".repeat(257));
         assert_eq!((cut.chars().count(), cut.ends_with('…')), (256, true));
-        assert_eq!(
-            shown("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"),
-            "[looks like a token]"
-        );
+        assert_eq!(shown("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), "[looks like a token]");
         assert_eq!(shown("Bearer ya29.a0AfB"), "[looks like a token]");
     }
 
@@ -170,10 +154,7 @@ mod tests {
     fn display_is_one_line_without_values() {
         let refusal = Refusal::new(Reason::WrongAudience).with_found("https://secret.example");
         let line = refusal.to_string();
-        assert!(
-            line.starts_with("wrong_audience: the token is for another audience"),
-            "{line}"
-        );
+        assert!(line.starts_with("wrong_audience: the token is for another audience"), "{line}");
         assert!(!line.contains("secret") && !line.contains('\n'), "{line}");
     }
 }

@@ -127,9 +127,7 @@ impl Mint {
 
     pub(crate) fn sign_es256(&self) -> String {
         let signed = signed_part(&self.header.to_string(), &self.claims.to_string());
-        let signature = ec_key()
-            .sign(&SystemRandom::new(), signed.as_bytes())
-            .unwrap();
+        let signature = ec_key().sign(&SystemRandom::new(), signed.as_bytes()).unwrap();
         format!("{signed}.{}", b64(signature))
     }
 }
@@ -142,13 +140,7 @@ fn signed_part(header: &str, claims: &str) -> String {
 pub(crate) fn sign_raw(header: &str, claims: &str, key: &RsaKeyPair) -> String {
     let signed = signed_part(header, claims);
     let mut signature = vec![0; key.public_modulus_len()];
-    key.sign(
-        &RSA_PKCS1_SHA256,
-        &SystemRandom::new(),
-        signed.as_bytes(),
-        &mut signature,
-    )
-    .unwrap();
+    key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
     format!("{signed}.{}", b64(signature))
 }
 
@@ -178,9 +170,7 @@ pub(crate) const LIFETIME: Duration = Duration::from_secs(100);
 
 impl FakeServer {
     pub(crate) fn new(answer: Answer) -> FakeServer {
-        FakeServer {
-            state: Arc::new(Mutex::new((Duration::ZERO, answer))),
-        }
+        FakeServer { state: Arc::new(Mutex::new((Duration::ZERO, answer))) }
     }
 
     /// Serves [`rsa_key`] as [`KID`].

@@ -47,12 +47,7 @@ impl<'a> Segments<'a> {
         if payload.contains('.') || header.is_empty() || payload.is_empty() {
             return Err(malformed());
         }
-        Ok(Segments {
-            signed,
-            header,
-            payload,
-            signature,
-        })
+        Ok(Segments { signed, header, payload, signature })
     }
 
     /// Whether the platform has taken the signature away.
@@ -114,31 +109,15 @@ mod tests {
             (&too_long, Reason::TooLong),
         ];
         for (token, reason) in table {
-            assert_eq!(
-                decode_unverified(token).unwrap_err().reason,
-                reason,
-                "{token}"
-            );
+            assert_eq!(decode_unverified(token).unwrap_err().reason, reason, "{token}");
         }
     }
 
     #[test]
     fn a_segment_is_strict_base64url() {
         assert_eq!(decode_segment("eyJhIjoxfQ").unwrap(), br#"{"a":1}"#);
-        for segment in [
-            "eyJhIjoxfQ==",
-            "eyJhIjoxfR",
-            "ey+h",
-            "ey/h",
-            "e yJ",
-            "eyJhI\n",
-            "ä",
-        ] {
-            assert_eq!(
-                decode_segment(segment).unwrap_err().reason,
-                Reason::Malformed,
-                "{segment}"
-            );
+        for segment in ["eyJhIjoxfQ==", "eyJhIjoxfR", "ey+h", "ey/h", "e yJ", "eyJhI\n", "ä"] {
+            assert_eq!(decode_segment(segment).unwrap_err().reason, Reason::Malformed, "{segment}");
         }
     }
 

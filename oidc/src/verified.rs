@@ -40,9 +40,7 @@ pub(crate) struct VerifiedToken {
 
 impl VerifiedTokens {
     pub(crate) fn new(capacity: usize) -> VerifiedTokens {
-        VerifiedTokens {
-            cache: Cache::new(capacity),
-        }
+        VerifiedTokens { cache: Cache::new(capacity) }
     }
 
     pub(crate) fn get(&self, digest: &TokenDigest) -> Option<VerifiedToken> {

@@ -44,13 +44,7 @@ impl Verifier {
     /// A verifier over any keys.
     pub(crate) fn with_keys(profile: Profile, keys: Keys, verified_tokens: usize) -> Verifier {
         let verified = VerifiedTokens::new(verified_tokens);
-        Verifier {
-            shared: Arc::new(Shared {
-                profile,
-                keys,
-                verified,
-            }),
-        }
+        Verifier { shared: Arc::new(Shared { profile, keys, verified }) }
     }
 
     /// Starts a key fetch in the background, for the start of a service. It never fails: what goes
@@ -73,9 +67,9 @@ impl Verifier {
         let segments = Segments::split(token)?;
         let digest = TokenDigest::of(token);
         let verified = match self.recall(&digest).await {
-            Ok(Some(verified)) => self
-                .check_use(&verified.claims, policy)
-                .map(|()| verified.claims),
+            Ok(Some(verified)) => {
+                self.check_use(&verified.claims, policy).map(|()| verified.claims)
+            }
             Ok(None) => self.verify_first_use(&segments, digest, policy).await,
             Err(refusal) => Err(refusal),
         };
@@ -111,10 +105,7 @@ impl Verifier {
         }
         let claims = Arc::new(Claims::proven(claims));
         self.check_use(&claims, policy)?;
-        let verified = VerifiedToken {
-            claims: Arc::clone(&claims),
-            key,
-        };
+        let verified = VerifiedToken { claims: Arc::clone(&claims), key };
         self.shared.verified.insert(digest, verified);
         Ok(claims)
     }
@@ -122,9 +113,7 @@ impl Verifier {
     /// What the token's place allows: audience, times, callers.
     fn check_use(&self, claims: &Claims, policy: &Policy) -> Result<(), Refusal> {
         let (audiences, callers) = (policy.audiences(), Some(policy.callers()));
-        self.shared
-            .profile
-            .check_use(claims, audiences, callers, now_unix_secs())
+        self.shared.profile.check_use(claims, audiences, callers, now_unix_secs())
     }
 
     /// A token that has passed before, if the key that proved it still counts. The lookup is the
@@ -201,19 +190,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_valid_token_gives_its_claims() {
-        let claims = google()
-            .verify(&Mint::google().sign(), &policy())
-            .await
-            .unwrap();
+        let claims = google().verify(&Mint::google().sign(), &policy()).await.unwrap();
         assert_eq!(claims.issuer, "https://accounts.google.com");
-        assert_eq!(
-            (claims.audience.as_str(), claims.subject.as_str()),
-            (AUDIENCE, SUBJECT)
-        );
-        assert_eq!(
-            (claims.email.as_deref(), claims.email_verified),
-            (Some(EMAIL), true)
-        );
+        assert_eq!((claims.audience.as_str(), claims.subject.as_str()), (AUDIENCE, SUBJECT));
+        assert_eq!((claims.email.as_deref(), claims.email_verified), (Some(EMAIL), true));
     }
 
     #[tokio::test]
@@ -222,10 +202,7 @@ mod tests {
         let iap = server.verifier(Profile::iap());
         let token = Mint::iap().sign_es256();
         assert!(iap.verify(&token, &policy()).await.is_ok());
-        assert_eq!(
-            refused(&google(), &token).await.reason,
-            Reason::UnsupportedAlgorithm
-        );
+        assert_eq!(refused(&google(), &token).await.reason, Reason::UnsupportedAlgorithm);
         assert_eq!(
             refused(&iap, &Mint::google().sign()).await.reason,
             Reason::UnsupportedAlgorithm
@@ -248,29 +225,14 @@ mod tests {
             rsa_key(),
         );
         let times = |iat: u64, exp: u64| {
-            Mint::google()
-                .claim("iat", json!(iat))
-                .claim("exp", json!(exp))
-                .sign()
+            Mint::google().claim("iat", json!(iat)).claim("exp", json!(exp)).sign()
         };
         let table = [
             ("too long", "a".repeat(9000), Reason::TooLong),
             ("one segment", "garbage".to_owned(), Reason::Malformed),
-            (
-                "a header that is no base64",
-                format!("!.{payload}.{signature}"),
-                Reason::Malformed,
-            ),
-            (
-                "claims that are no base64",
-                format!("{header}.!.{signature}"),
-                Reason::Malformed,
-            ),
-            (
-                "an access token",
-                "ya29.a0AfB_byC".to_owned(),
-                Reason::AccessToken,
-            ),
+            ("a header that is no base64", format!("!.{payload}.{signature}"), Reason::Malformed),
+            ("claims that are no base64", format!("{header}.!.{signature}"), Reason::Malformed),
+            ("an access token", "ya29.a0AfB_byC".to_owned(), Reason::AccessToken),
             (
                 "a stripped one",
                 format!("{signed}.SIGNATURE_REMOVED_BY_GOOGLE"),
@@ -293,16 +255,8 @@ mod tests {
                     .sign_with(other_rsa_key()),
                 Reason::EmbeddedKey,
             ),
-            (
-                "crit",
-                Mint::google().header("crit", json!(["b64"])).sign(),
-                Reason::CriticalHeader,
-            ),
-            (
-                "no kid",
-                Mint::google().without_header("kid").sign(),
-                Reason::KeyIdMissing,
-            ),
+            ("crit", Mint::google().header("crit", json!(["b64"])).sign(), Reason::CriticalHeader),
+            ("no kid", Mint::google().without_header("kid").sign(), Reason::KeyIdMissing),
             (
                 "an odd kid",
                 Mint::google().header("kid", json!("../key")).sign(),
@@ -313,31 +267,15 @@ mod tests {
                 Mint::google().header("kid", json!("unknown")).sign(),
                 Reason::UnknownKey,
             ),
-            (
-                "another key",
-                Mint::google().sign_with(other_rsa_key()),
-                Reason::BadSignature,
-            ),
-            (
-                "other claims",
-                format!("{header}.{other_payload}.{signature}"),
-                Reason::BadSignature,
-            ),
-            (
-                "no signature to speak of",
-                format!("{signed}.AA"),
-                Reason::BadSignature,
-            ),
+            ("another key", Mint::google().sign_with(other_rsa_key()), Reason::BadSignature),
+            ("other claims", format!("{header}.{other_payload}.{signature}"), Reason::BadSignature),
+            ("no signature to speak of", format!("{signed}.AA"), Reason::BadSignature),
             (
                 "a signature that is no base64",
                 format!("{signed}.{signature}="),
                 Reason::BadSignature,
             ),
-            (
-                "no aud",
-                Mint::google().without_claim("aud").sign(),
-                Reason::ClaimMissing,
-            ),
+            ("no aud", Mint::google().without_claim("aud").sign(), Reason::ClaimMissing),
             (
                 "aud as a list",
                 Mint::google().claim("aud", json!([AUDIENCE])).sign(),
@@ -345,28 +283,16 @@ mod tests {
             ),
             ("aud twice", duplicate, Reason::ClaimDuplicated),
             ("expired", times(now - 3700, now - 100), Reason::Expired),
-            (
-                "from the future",
-                times(now + 100, now + 3700),
-                Reason::NotYetValid,
-            ),
-            (
-                "valid for two days",
-                times(now, now + 172_800),
-                Reason::LifetimeTooLong,
-            ),
+            ("from the future", times(now + 100, now + 3700), Reason::NotYetValid),
+            ("valid for two days", times(now, now + 172_800), Reason::LifetimeTooLong),
             (
                 "another issuer",
-                Mint::google()
-                    .claim("iss", json!("https://evil.example"))
-                    .sign(),
+                Mint::google().claim("iss", json!("https://evil.example")).sign(),
                 Reason::WrongIssuer,
             ),
             (
                 "another audience",
-                Mint::google()
-                    .claim("aud", json!("https://other.example"))
-                    .sign(),
+                Mint::google().claim("aud", json!("https://other.example")).sign(),
                 Reason::WrongAudience,
             ),
             (
@@ -384,11 +310,7 @@ mod tests {
         for (name, token, reason) in &table {
             assert_eq!(refused(&verifier, token).await.reason, *reason, "{name}");
         }
-        assert_eq!(
-            verifier.shared.verified.len(),
-            0,
-            "none of them is remembered"
-        );
+        assert_eq!(verifier.shared.verified.len(), 0, "none of them is remembered");
         assert!(verifier.verify(&valid, &policy()).await.is_ok());
 
         let down = FakeServer::new(Answer::Fail).verifier(Profile::google());
@@ -416,15 +338,9 @@ mod tests {
             .claim("aud", json!("x".repeat(1000)))
             .sign();
         let claimed = refused(&google(), &token).await.claimed.unwrap();
-        assert_eq!(
-            claimed.email.as_deref(),
-            Some("evil\u{fffd}\u{fffd}@example.com")
-        );
+        assert_eq!(claimed.email.as_deref(), Some("evil\u{fffd}\u{fffd}@example.com"));
         assert_eq!(claimed.audience.unwrap().chars().count(), 256);
-        assert_eq!(
-            claimed.issuer.as_deref(),
-            Some("https://accounts.google.com")
-        );
+        assert_eq!(claimed.issuer.as_deref(), Some("https://accounts.google.com"));
         assert_eq!(
             (claimed.subject.as_deref(), claimed.key_id.as_deref()),
             (Some(SUBJECT), Some(KID))
@@ -445,9 +361,7 @@ mod tests {
     #[tokio::test]
     async fn tokens_that_cannot_be_googles_cause_no_key_fetch() {
         let verifier = google();
-        let other = Mint::google()
-            .claim("iss", json!("https://evil.example"))
-            .sign();
+        let other = Mint::google().claim("iss", json!("https://evil.example")).sign();
         for token in ["garbage", "ya29.a", other.as_str()] {
             refused(&verifier, token).await;
         }
@@ -469,10 +383,7 @@ mod tests {
         let by_id = Policy::new([AUDIENCE.to_owned()], callers(SUBJECT)).unwrap();
         let wrong_audience = verifier.verify(&token, &elsewhere).await.unwrap_err();
         assert_eq!(wrong_audience.reason, Reason::WrongAudience);
-        assert_eq!(
-            wrong_audience.claimed.unwrap().email.as_deref(),
-            Some(EMAIL)
-        );
+        assert_eq!(wrong_audience.claimed.unwrap().email.as_deref(), Some(EMAIL));
         let not_allowed = verifier.verify(&token, &others).await.unwrap_err();
         assert_eq!(not_allowed.reason, Reason::CallerNotAllowed);
         assert!(verifier.verify(&token, &by_id).await.is_ok());
@@ -497,17 +408,12 @@ mod tests {
     async fn a_remembered_token_that_expires_is_refused_and_forgotten() {
         let verifier = google();
         let now = now_unix_secs();
-        let expired = Mint::google()
-            .claim("iat", json!(now - 3700))
-            .claim("exp", json!(now - 100));
+        let expired = Mint::google().claim("iat", json!(now - 3700)).claim("exp", json!(now - 100));
         let token = expired.sign();
         let claims = UnverifiedClaims::from_json(expired.claims.to_string().as_bytes()).unwrap();
         let key = verifier.shared.keys.find(KID).await.unwrap();
         let claims = Arc::new(Claims::proven(claims));
-        verifier
-            .shared
-            .verified
-            .insert(TokenDigest::of(&token), VerifiedToken { claims, key });
+        verifier.shared.verified.insert(TokenDigest::of(&token), VerifiedToken { claims, key });
         assert_eq!(refused(&verifier, &token).await.reason, Reason::Expired);
         assert_eq!(verifier.shared.verified.len(), 0);
     }
@@ -559,15 +465,9 @@ mod tests {
         verifier.verify(&token, &policy()).await.unwrap();
         server.answer(Answer::Fail);
         tokio::time::advance(LIFETIME).await;
-        assert!(
-            verifier.verify(&token, &policy()).await.is_ok(),
-            "stale keys serve"
-        );
+        assert!(verifier.verify(&token, &policy()).await.is_ok(), "stale keys serve");
         tokio::time::advance(Duration::from_secs(6 * 60 * 60)).await;
-        assert_eq!(
-            refused(&verifier, &token).await.reason,
-            Reason::KeysUnavailable
-        );
+        assert_eq!(refused(&verifier, &token).await.reason, Reason::KeysUnavailable);
         assert_eq!(verifier.shared.verified.len(), 0);
     }
 
@@ -581,11 +481,7 @@ mod tests {
             refused(&verifier, &Mint::google().sign()).await.reason,
             Reason::KeysUnavailable
         );
-        assert!(
-            started.elapsed() <= Duration::from_secs(3),
-            "{:?}",
-            started.elapsed()
-        );
+        assert!(started.elapsed() <= Duration::from_secs(3), "{:?}", started.elapsed());
     }
 
     #[test]

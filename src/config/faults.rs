@@ -17,12 +17,7 @@ pub struct Fault {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            name,
-            value,
-            expected,
-            remedy,
-        } = self;
+        let Self { name, value, expected, remedy } = self;
         match value {
             Some(value) => write!(f, "{name} is {value:?}; expected {expected}; {remedy}"),
             None => write!(f, "{name} is not set; expected {expected}; {remedy}"),

@@ -24,14 +24,12 @@ pub(super) struct Guards {
 
 impl Guards {
     pub(super) fn read(reader: &mut Reader<'_>, host: IpAddr, is_on_cloud_run: bool) -> Self {
-        let is_allowed = reader
-            .optional("ALLOW_TEST_ISSUER", values::switch())
-            .unwrap_or(false)
+        let is_allowed = reader.optional("ALLOW_TEST_ISSUER", values::switch()).unwrap_or(false)
             || !is_on_cloud_run;
         let mut google = Profile::google();
         let mut iap = Profile::iap();
         if let Some(issuer) = reader.optional("OIDC_ISSUER", values::text()) {
-            let is_googles = google.issuers().iter().any(|googles| *googles == issuer);
+            let is_googles = google.issuers().contains(&issuer);
             if !is_allowed && !is_googles {
                 reader.fault(
                     "OIDC_ISSUER",
@@ -55,13 +53,7 @@ impl Guards {
                 *profile = profile.clone().keys_url(url);
             }
         }
-        Self {
-            host,
-            google,
-            iap,
-            google_verifier: None,
-            iap_verifier: None,
-        }
+        Self { host, google, iap, google_verifier: None, iap_verifier: None }
     }
 
     /// The guard of one sender, or `None` with a fault for each thing that is missing.
@@ -82,18 +74,12 @@ impl Guards {
         match auth {
             Auth::Verify => {
                 let policy = self.policy(reader, "AUDIENCE", audiences, &callers_name, callers)?;
-                Some(Guard::Verify {
-                    verifier: self.google_verifier(),
-                    policy,
-                })
+                Some(Guard::Verify { verifier: self.google_verifier(), policy })
             }
             Auth::Platform => {
-                let Some(identity) = inherited(
-                    reader,
-                    sender,
-                    "PLATFORM_IDENTITY",
-                    values::platform_identity,
-                ) else {
+                let Some(identity) =
+                    inherited(reader, sender, "PLATFORM_IDENTITY", values::platform_identity)
+                else {
                     missing(
                         reader,
                         "PLATFORM_IDENTITY",
@@ -104,10 +90,9 @@ impl Guards {
                 };
                 let identity = match identity {
                     PlatformIdentity::CloudRun => Identity::CloudRun,
-                    PlatformIdentity::Header(name) => Identity::Header {
-                        name,
-                        proof: self.proxy_proof(reader)?,
-                    },
+                    PlatformIdentity::Header(name) => {
+                        Identity::Header { name, proof: self.proxy_proof(reader)? }
+                    }
                     PlatformIdentity::Iap => Identity::Iap {
                         policy: self.policy(
                             reader,
@@ -135,17 +120,11 @@ impl Guards {
 
     /// Every verifier that a guard stands on.
     pub(super) fn verifiers(&self) -> Vec<Verifier> {
-        self.google_verifier
-            .iter()
-            .chain(&self.iap_verifier)
-            .cloned()
-            .collect()
+        self.google_verifier.iter().chain(&self.iap_verifier).cloned().collect()
     }
 
     fn google_verifier(&mut self) -> Verifier {
-        self.google_verifier
-            .get_or_insert_with(|| Verifier::new(self.google.clone()))
-            .clone()
+        self.google_verifier.get_or_insert_with(|| Verifier::new(self.google.clone())).clone()
     }
 
     /// A proxy's header can be set by whoever goes around the proxy.
@@ -165,17 +144,8 @@ impl Guards {
             );
             return None;
         }
-        let policy = self.policy(
-            reader,
-            "PROXY_AUDIENCE",
-            audiences,
-            "PROXY_CALLERS",
-            callers,
-        )?;
-        Some(ProxyProof::Token {
-            verifier: self.google_verifier(),
-            policy,
-        })
+        let policy = self.policy(reader, "PROXY_AUDIENCE", audiences, "PROXY_CALLERS", callers)?;
+        Some(ProxyProof::Token { verifier: self.google_verifier(), policy })
     }
 
     fn policy(

@@ -130,10 +130,7 @@ impl Config {
     /// # Errors
     ///
     /// Every fault there is.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the environment"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn from_environment(senders: &BTreeSet<Sender>) -> Result<Self, Faults> {
         // What is not Unicode reads as replacement characters, which then fail where the value is used.
         Self::from_lookup(senders, |name| {
@@ -181,19 +178,13 @@ impl Config {
             let guard = guards.of(&mut reader, sender);
             let (default_bytes, (told_name, told_default)) = defaults(sender);
             let prefix = sender.as_str().to_uppercase();
-            let body_limit_bytes = reader.parsed(
-                &format!("{prefix}_BODY_LIMIT"),
-                default_bytes,
-                values::bytes(),
-            );
+            let body_limit_bytes =
+                reader.parsed(&format!("{prefix}_BODY_LIMIT"), default_bytes, values::bytes());
             if body_limit_bytes > body_memory_bytes {
                 reader.fault(
                     &format!("{prefix}_BODY_LIMIT"),
                     Some(&values::show_bytes(body_limit_bytes)),
-                    &format!(
-                        "at most BODY_MEMORY, {}",
-                        values::show_bytes(body_memory_bytes)
-                    ),
+                    &format!("at most BODY_MEMORY, {}", values::show_bytes(body_memory_bytes)),
                     "raise BODY_MEMORY, or lower the limit",
                 );
             }
@@ -203,21 +194,9 @@ impl Config {
                 under(told.min(request_timeout)),
                 values::duration(),
             );
-            deadlines.push(warnings::Deadlines {
-                sender,
-                job: deadline,
-                told_name,
-                told,
-            });
+            deadlines.push(warnings::Deadlines { sender, job: deadline, told_name, told });
             if let Some(guard) = guard {
-                settings.insert(
-                    sender,
-                    SenderConfig {
-                        guard,
-                        body_limit_bytes,
-                        deadline,
-                    },
-                );
+                settings.insert(sender, SenderConfig { guard, body_limit_bytes, deadline });
             }
         }
         let warnings = warnings::Context {
@@ -259,14 +238,8 @@ impl Config {
 /// <https://cloud.google.com/pubsub/docs/subscription-properties#ack_deadline>.
 fn defaults(sender: Sender) -> (usize, (&'static str, Duration)) {
     match sender {
-        Sender::Scheduler => (
-            1 << 20,
-            ("SCHEDULER_ATTEMPT_DEADLINE", Duration::from_secs(180)),
-        ),
-        Sender::Tasks => (
-            1 << 20,
-            ("TASKS_DISPATCH_DEADLINE", Duration::from_secs(600)),
-        ),
+        Sender::Scheduler => (1 << 20, ("SCHEDULER_ATTEMPT_DEADLINE", Duration::from_secs(180))),
+        Sender::Tasks => (1 << 20, ("TASKS_DISPATCH_DEADLINE", Duration::from_secs(600))),
         Sender::Pubsub => (14 << 20, ("PUBSUB_ACK_DEADLINE", Duration::from_secs(10))),
         Sender::Events => (14 << 20, ("EVENTS_ACK_DEADLINE", Duration::from_secs(10))),
     }

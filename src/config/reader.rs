@@ -12,18 +12,12 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     pub(super) fn new(lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
-        Self {
-            lookup,
-            faults: Vec::new(),
-            effective: Vec::new(),
-        }
+        Self { lookup, faults: Vec::new(), effective: Vec::new() }
     }
 
     /// The value as it stands; an empty one is as good as none.
     pub(super) fn raw(&self, name: &str) -> Option<String> {
-        (self.lookup)(name)
-            .map(|value| value.trim().to_owned())
-            .filter(|value| !value.is_empty())
+        (self.lookup)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
     }
 
     /// A setting that has a default.
@@ -52,12 +46,7 @@ impl<'a> Reader<'a> {
                 Some(parsed)
             }
             None => {
-                self.fault(
-                    name,
-                    Some(&raw),
-                    value.expected,
-                    "correct it or leave it out",
-                );
+                self.fault(name, Some(&raw), value.expected, "correct it or leave it out");
                 None
             }
         }
@@ -66,11 +55,7 @@ impl<'a> Reader<'a> {
     pub(super) fn took(&mut self, name: &str, value: String, is_default: bool) {
         // Shared settings are read once for each sender.
         if self.effective.iter().all(|setting| setting.name != name) {
-            self.effective.push(Setting {
-                name: name.to_owned(),
-                value,
-                is_default,
-            });
+            self.effective.push(Setting { name: name.to_owned(), value, is_default });
         }
     }
 
@@ -87,10 +72,6 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn finish(self) -> Result<Vec<Setting>, Faults> {
-        if self.faults.is_empty() {
-            Ok(self.effective)
-        } else {
-            Err(Faults(self.faults))
-        }
+        if self.faults.is_empty() { Ok(self.effective) } else { Err(Faults(self.faults)) }
     }
 }

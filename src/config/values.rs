@@ -43,9 +43,7 @@ pub(super) fn count<T: FromStr + Display + PartialOrd + From<u16>>() -> Value<T>
     Value {
         expected: "a whole number from 1 to 65535",
         parse: |text| {
-            text.parse()
-                .ok()
-                .filter(|number| *number >= T::from(1) && *number <= T::from(u16::MAX))
+            text.parse().ok().filter(|number| *number >= T::from(1) && *number <= T::from(u16::MAX))
         },
         show: T::to_string,
     }
@@ -130,31 +128,19 @@ pub(super) fn log_format() -> Value<LogFormat> {
 
 /// A value that is shown as its variant's name in lower case.
 fn choice<T: Debug>(expected: &'static str, parse: fn(&str) -> Option<T>) -> Value<T> {
-    Value {
-        expected,
-        parse,
-        show: |choice| format!("{choice:?}").to_lowercase(),
-    }
+    Value { expected, parse, show: |choice| format!("{choice:?}").to_lowercase() }
 }
 
 pub(super) fn level() -> Value<LevelFilter> {
     Value {
         expected: "error, warn, info, debug or trace",
-        parse: |text| {
-            text.parse()
-                .ok()
-                .filter(|_| !text.bytes().all(|byte| byte.is_ascii_digit()))
-        },
+        parse: |text| text.parse().ok().filter(|_| !text.bytes().all(|byte| byte.is_ascii_digit())),
         show: LevelFilter::to_string,
     }
 }
 
 pub(super) fn text() -> Value<String> {
-    Value {
-        expected: "a text",
-        parse: |text| Some(text.to_owned()),
-        show: String::clone,
-    }
+    Value { expected: "a text", parse: |text| Some(text.to_owned()), show: String::clone }
 }
 
 /// `|`-separated, since a comma ends a value in gcloud's `--set-env-vars`.
@@ -198,14 +184,11 @@ pub(super) enum Auth {
 }
 
 pub(super) fn auth() -> Value<Auth> {
-    choice(
-        "verify (check each ID token here) or platform (a front end has)",
-        |text| match text {
-            "verify" => Some(Auth::Verify),
-            "platform" => Some(Auth::Platform),
-            _ => None,
-        },
-    )
+    choice("verify (check each ID token here) or platform (a front end has)", |text| match text {
+        "verify" => Some(Auth::Verify),
+        "platform" => Some(Auth::Platform),
+        _ => None,
+    })
 }
 
 /// Where a front end leaves the identity that it verified.
@@ -276,11 +259,7 @@ mod tests {
             ("2h", None),
             ("soon", None),
         ] {
-            assert_eq!(
-                (duration().parse)(text),
-                expected.map(Duration::from_millis),
-                "{text}"
-            );
+            assert_eq!((duration().parse)(text), expected.map(Duration::from_millis), "{text}");
         }
         assert_eq!(show_duration(Duration::from_millis(1500)), "1500ms");
     }

@@ -47,13 +47,7 @@ impl Context<'_> {
     /// still runs.
     fn deadline_chain(&self, warnings: &mut Vec<String>) {
         let run = self.request_timeout;
-        for Deadlines {
-            sender,
-            job,
-            told_name,
-            told,
-        } in self.deadlines
-        {
+        for Deadlines { sender, job, told_name, told } in self.deadlines {
             let (prefix, job, told, run_text) = (
                 sender.as_str().to_uppercase(),
                 (*job, show_duration(*job)),
@@ -86,13 +80,7 @@ impl Context<'_> {
 
     fn platform_guards(&self, warnings: &mut Vec<String>) {
         for (sender, settings) in self.senders {
-            let Guard::Platform {
-                identity,
-                callers,
-                audiences,
-                ..
-            } = &settings.guard
-            else {
+            let Guard::Platform { identity, callers, audiences, .. } = &settings.guard else {
                 continue;
             };
             let prefix = sender.as_str().to_uppercase();

@@ -46,10 +46,7 @@ impl Memory {
         match state.entries.get(&key) {
             Some(Entry::Done { until }) if now < *until => return Answer::Done,
             Some(Entry::Held { until, changed, .. }) if now < *until => {
-                return Answer::Held {
-                    until: *until,
-                    changed: changed.subscribe(),
-                };
+                return Answer::Held { until: *until, changed: changed.subscribe() };
             }
             _ => {}
         }
@@ -57,18 +54,9 @@ impl Memory {
         let owner = state.last_owner;
         state.entries.insert(
             key,
-            Entry::Held {
-                owner,
-                until: now + LEASE,
-                changed: watch::Sender::new(()),
-            },
+            Entry::Held { owner, until: now + LEASE, changed: watch::Sender::new(()) },
         );
-        Answer::Ours(Lease {
-            store: Arc::clone(self),
-            key,
-            owner,
-            remembered_for,
-        })
+        Answer::Ours(Lease { store: Arc::clone(self), key, owner, remembered_for })
     }
 
     pub(super) fn renew(&self, lease: &Lease) -> bool {
@@ -144,10 +132,7 @@ mod tests {
         Key::new(
             Sender::Tasks,
             "job",
-            &InvocationId {
-                scope: "queue".to_owned(),
-                name: name.to_owned(),
-            },
+            &InvocationId { scope: "queue".to_owned(), name: name.to_owned() },
         )
     }
 
@@ -162,10 +147,7 @@ mod tests {
     async fn a_finished_invocation_is_remembered_for_its_time_and_no_longer() {
         let dedup = Dedup::memory();
         assert!(lease(&dedup, "a").await.done());
-        assert!(matches!(
-            dedup.claim(key("a"), DAY, Instant::now()).await,
-            Some(Claimed::Done)
-        ));
+        assert!(matches!(dedup.claim(key("a"), DAY, Instant::now()).await, Some(Claimed::Done)));
         tokio::time::advance(DAY).await;
         lease(&dedup, "a").await.release();
     }
@@ -190,10 +172,7 @@ mod tests {
         let dedup = Dedup::memory();
         let _held = lease(&dedup, "a").await;
         let asked = Instant::now();
-        assert!(matches!(
-            dedup.claim(key("a"), DAY, asked + LEASE / 3).await,
-            Some(Claimed::Held)
-        ));
+        assert!(matches!(dedup.claim(key("a"), DAY, asked + LEASE / 3).await, Some(Claimed::Held)));
         assert_eq!(asked.elapsed(), LEASE / 3);
     }
 
@@ -219,10 +198,7 @@ mod tests {
         tokio::time::advance(LEASE - Duration::from_secs(1)).await;
         assert!(held.renew());
         tokio::time::advance(LEASE - Duration::from_secs(1)).await;
-        assert!(matches!(
-            dedup.claim(key("a"), DAY, Instant::now()).await,
-            Some(Claimed::Held)
-        ));
+        assert!(matches!(dedup.claim(key("a"), DAY, Instant::now()).await, Some(Claimed::Held)));
     }
 
     #[tokio::test(start_paused = true)]

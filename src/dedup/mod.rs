@@ -66,10 +66,7 @@ pub(crate) enum Claimed {
 enum Answer {
     Ours(Lease),
     Done,
-    Held {
-        until: Instant,
-        changed: watch::Receiver<()>,
-    },
+    Held { until: Instant, changed: watch::Receiver<()> },
 }
 
 impl Dedup {

@@ -67,9 +67,7 @@ impl Caller {
             br#"{"iss":"https://accounts.google.com","aud":"https://receiver.example.run.app",
             "sub":"100000000000000000001","email":"caller@example.iam.gserviceaccount.com",
             "email_verified":true,"iat":1,"exp":3601}"#;
-        Self(Proof::Platform(Arc::new(
-            UnverifiedClaims::from_json(claims).unwrap(),
-        )))
+        Self(Proof::Platform(Arc::new(UnverifiedClaims::from_json(claims).unwrap())))
     }
 }
 
@@ -142,25 +140,13 @@ impl Guard {
             Guard::Verify { verifier, policy } => {
                 let token =
                     oidc::bearer(headers.get_all(AUTHORIZATION).map(|value| value.as_bytes()))?;
-                Ok(Caller(Proof::Verified(
-                    verifier.verify(token, policy).await?,
-                )))
+                Ok(Caller(Proof::Verified(verifier.verify(token, policy).await?)))
             }
-            Guard::Platform {
-                identity: Identity::Iap { verifier, policy },
-                ..
-            } => {
+            Guard::Platform { identity: Identity::Iap { verifier, policy }, .. } => {
                 let assertion = platform::single(headers, &platform::IAP_ASSERTION)?;
-                Ok(Caller(Proof::Verified(
-                    verifier.verify(assertion, policy).await?,
-                )))
+                Ok(Caller(Proof::Verified(verifier.verify(assertion, policy).await?)))
             }
-            Guard::Platform {
-                identity,
-                profile,
-                audiences,
-                callers,
-            } => {
+            Guard::Platform { identity, profile, audiences, callers } => {
                 let claims = match identity {
                     Identity::Header { name, proof } => {
                         if let ProxyProof::Token { verifier, policy } = proof {
@@ -186,13 +172,7 @@ impl Guard {
 
     /// Whether the route's identity is a header that an unwrapped message's attributes could set.
     pub(crate) fn trusts_a_header(&self) -> bool {
-        matches!(
-            self,
-            Guard::Platform {
-                identity: Identity::Header { .. },
-                ..
-            }
-        )
+        matches!(self, Guard::Platform { identity: Identity::Header { .. }, .. })
     }
 }
 
@@ -206,19 +186,14 @@ pub(crate) async fn enforce<B: MessageBody + 'static>(
     match route.guard.admit(request.headers()).await {
         Ok(caller) => {
             attempt.admitted(caller);
-            next.call(request)
-                .await
-                .map(ServiceResponse::map_into_left_body)
+            next.call(request).await.map(ServiceResponse::map_into_left_body)
         }
         Err(refusal) => {
             let (request, payload) = request.into_parts();
             let is_read = body::discard(&request, payload).await;
             let outcome = Outcome::Refused(refusal.reason);
-            let response = answer::respond(
-                &outcome,
-                attempt.answering(),
-                is_read && !route.is_draining(),
-            );
+            let response =
+                answer::respond(&outcome, attempt.answering(), is_read && !route.is_draining());
             attempt.refused(refusal);
             Ok(ServiceResponse::new(request, response).map_into_right_body())
         }

@@ -20,7 +20,7 @@ pub(super) const IAP_ASSERTION: HeaderName = HeaderName::from_static("x-goog-iap
 /// The header that Cloud Run's IAM check prefers over `Authorization`.
 const SERVERLESS_AUTHORIZATION: HeaderName = HeaderName::from_static("x-serverless-authorization");
 
-/// Envoy leaves the padding out, ESPv2 puts it in.
+/// Envoy leaves the padding out, `ESPv2` puts it in.
 const BASE64URL: GeneralPurpose = GeneralPurpose::new(
     &URL_SAFE,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -44,18 +44,14 @@ pub(super) fn from_header(
     name: &HeaderName,
 ) -> Result<UnverifiedClaims, Refusal> {
     let value = single(headers, name)?;
-    let json = BASE64URL
-        .decode(value)
-        .map_err(|_| Refusal::from(Reason::Malformed))?;
+    let json = BASE64URL.decode(value).map_err(|_| Refusal::from(Reason::Malformed))?;
     UnverifiedClaims::from_json(&json)
 }
 
 /// The one value of a header: a second may have been set by whoever went around the front end.
 pub(super) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
     let mut values = headers.get_all(name);
-    let value = values
-        .next()
-        .ok_or(Refusal::from(Reason::IdentityMissing))?;
+    let value = values.next().ok_or(Refusal::from(Reason::IdentityMissing))?;
     if values.next().is_some() {
         return Err(Refusal::from(Reason::SeveralIdentities));
     }

@@ -5,11 +5,7 @@ use crate::{invocation::Invocation, outcome::JobError};
 /// Builds the report of the day that the run was due on.
 pub(super) async fn run(report: Invocation<()>) -> Result<(), JobError> {
     // Not today's date: a run that was retried past midnight still reports on its own day.
-    let day = report
-        .first_due
-        .unwrap_or(report.received)
-        .strftime("%Y-%m-%d")
-        .to_string();
+    let day = report.first_due.unwrap_or(report.received).strftime("%Y-%m-%d").to_string();
     tracing::info!(day, "report built");
     Ok(())
 }
@@ -21,13 +17,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_report_is_built_for_the_day_that_it_was_due_on() {
-        let origin = Origin::Scheduler(ScheduledRun {
-            job_name: None,
-            schedule_time: None,
-        });
-        assert_eq!(
-            run(Invocation::sample(Sender::Scheduler, origin, ())).await,
-            Ok(())
-        );
+        let origin = Origin::Scheduler(ScheduledRun { job_name: None, schedule_time: None });
+        assert_eq!(run(Invocation::sample(Sender::Scheduler, origin, ())).await, Ok(()));
     }
 }

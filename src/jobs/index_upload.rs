@@ -17,17 +17,12 @@ pub(super) struct Object {
 /// Indexes the object.
 pub(super) async fn run(upload: Invocation<Object>) -> Result<(), JobError> {
     // Pub/Sub notifications tell of deletions at the same topic; Eventarc filters by type before it sends.
-    if upload
-        .attributes
-        .get("eventType")
-        .is_some_and(|event| event != "OBJECT_FINALIZE")
-    {
+    if upload.attributes.get("eventType").is_some_and(|event| event != "OBJECT_FINALIZE") {
         return Ok(());
     }
     let Object { bucket, name, size } = &upload.payload;
-    let size_bytes: u64 = size
-        .parse()
-        .map_err(|_| JobError::give_up("the object's size is no number"))?;
+    let size_bytes: u64 =
+        size.parse().map_err(|_| JobError::give_up("the object's size is no number"))?;
     tracing::info!(
         bucket_length = bucket.len(),
         name_length = name.len(),
@@ -50,19 +45,14 @@ mod tests {
         };
         let mut upload =
             Invocation::sample(Sender::Pubsub, Origin::Pubsub(Message::default()), object);
-        upload
-            .attributes
-            .insert("eventType".to_owned(), event.to_owned());
+        upload.attributes.insert("eventType".to_owned(), event.to_owned());
         run(upload).await
     }
 
     #[tokio::test]
     async fn an_object_is_indexed_and_one_that_can_never_be_is_given_up() {
         assert_eq!(index("1024", "OBJECT_FINALIZE").await, Ok(()));
-        assert!(matches!(
-            index("large", "OBJECT_FINALIZE").await,
-            Err(JobError::GiveUp(_))
-        ));
+        assert!(matches!(index("large", "OBJECT_FINALIZE").await, Err(JobError::GiveUp(_))));
         assert_eq!(index("large", "OBJECT_DELETE").await, Ok(()));
     }
 }

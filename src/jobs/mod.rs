@@ -13,9 +13,7 @@ pub fn jobs() -> Jobs {
     let mut jobs = Jobs::default();
     jobs.scheduler("daily-report", daily_report::run);
     let mailer = std::sync::Arc::new(send_receipt::Mailer::default());
-    jobs.tasks("send-receipt", move |receipt| {
-        send_receipt::run(receipt, mailer.clone())
-    });
+    jobs.tasks("send-receipt", move |receipt| send_receipt::run(receipt, mailer.clone()));
     jobs.pubsub("index-upload", index_upload::run);
     jobs.events("index-upload", index_upload::run);
     jobs

@@ -19,17 +19,14 @@ pub(super) struct Receipt {
 
 /// Sends the receipt. Each failure answers one question: should Google send this again?
 pub(super) async fn run(receipt: Invocation<Receipt>, mailer: Arc<Mailer>) -> Result<(), JobError> {
-    mailer
-        .send(&receipt.payload)
-        .await
-        .map_err(|error| match error {
-            MailError::Unreachable => JobError::retry("the mail service cannot be reached"),
-            MailError::Busy { retry_after } => {
-                JobError::slow_down(retry_after, "the mail service is busy")
-            }
-            // The record must not hold the address, which belongs to a person.
-            MailError::NoSuchAddress => JobError::give_up("the order's address is none"),
-        })
+    mailer.send(&receipt.payload).await.map_err(|error| match error {
+        MailError::Unreachable => JobError::retry("the mail service cannot be reached"),
+        MailError::Busy { retry_after } => {
+            JobError::slow_down(retry_after, "the mail service is busy")
+        }
+        // The record must not hold the address, which belongs to a person.
+        MailError::NoSuchAddress => JobError::give_up("the order's address is none"),
+    })
 }
 
 /// Stands in for a mail service: it drops its connection on the order `retry-me` once, and is busy at
@@ -51,9 +48,7 @@ impl Mailer {
         let mut dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
         match receipt.order.as_str() {
             _ if !receipt.email.contains('@') => Err(MailError::NoSuchAddress),
-            "slow-down" => Err(MailError::Busy {
-                retry_after: Duration::from_secs(30),
-            }),
+            "slow-down" => Err(MailError::Busy { retry_after: Duration::from_secs(30) }),
             "retry-me" if dropped.insert(receipt.order.clone()) => Err(MailError::Unreachable),
             _ => Ok(()),
         }
@@ -66,10 +61,7 @@ mod tests {
     use crate::senders::{Origin, Sender, tasks::Task};
 
     async fn send(mailer: &Arc<Mailer>, order: &str, email: &str) -> Result<(), JobError> {
-        let receipt = Receipt {
-            order: order.to_owned(),
-            email: email.to_owned(),
-        };
+        let receipt = Receipt { order: order.to_owned(), email: email.to_owned() };
         let invocation = Invocation::sample(Sender::Tasks, Origin::Tasks(Task::default()), receipt);
         run(invocation, Arc::clone(mailer)).await
     }
@@ -87,9 +79,6 @@ mod tests {
             send(&mailer, "slow-down", "ada@example.com").await,
             Err(JobError::SlowDown { .. })
         ));
-        assert!(matches!(
-            send(&mailer, "A-1002", "nowhere").await,
-            Err(JobError::GiveUp(_))
-        ));
+        assert!(matches!(send(&mailer, "A-1002", "nowhere").await, Err(JobError::GiveUp(_))));
     }
 }

@@ -27,15 +27,9 @@ struct Entry<'a> {
     severity: Severity,
     message: Message<'a>,
     time: Timestamp,
-    #[serde(
-        rename = "logging.googleapis.com/trace",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "logging.googleapis.com/trace", skip_serializing_if = "Option::is_none")]
     trace: Option<String>,
-    #[serde(
-        rename = "logging.googleapis.com/spanId",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(rename = "logging.googleapis.com/spanId", skip_serializing_if = "Option::is_none")]
     span_id: Option<String>,
     #[serde(
         rename = "logging.googleapis.com/trace_sampled",
@@ -186,19 +180,12 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
     let project = about.project.as_deref();
     let entry = Entry {
         severity: outcome.severity(),
-        message: Message {
-            state,
-            sender,
-            outcome,
-            status: status.as_u16(),
-        },
+        message: Message { state, sender, outcome, status: status.as_u16() },
         time: Timestamp::now(),
         trace: trace
             .zip(project)
             .map(|(trace, project)| format!("projects/{project}/traces/{}", trace.trace_id())),
-        span_id: trace
-            .filter(|trace| trace.has_span())
-            .map(|trace| trace.span_id()),
+        span_id: trace.filter(|trace| trace.has_span()).map(|trace| trace.span_id()),
         trace_sampled: trace.map(|trace| trace.is_sampled),
         labels: Labels {
             sender,
@@ -215,10 +202,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
         invocation: Invocation {
             sender,
             job: Cut(&state.job),
-            id: state
-                .id
-                .as_ref()
-                .map(|id| cut(&id.to_string(), 2 * MAX_CHARS).into_owned()),
+            id: state.id.as_ref().map(|id| cut(&id.to_string(), 2 * MAX_CHARS).into_owned()),
             attempt: state.attempt,
             first_due: state.first_due,
             lag_ms: state.first_due.map(|due| {
@@ -226,9 +210,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
             }),
             outcome: outcome.as_str(),
             reason: reason(outcome),
-            expected: refusal
-                .and_then(|refusal| refusal.expected.as_deref())
-                .map(Cut),
+            expected: refusal.and_then(|refusal| refusal.expected.as_deref()).map(Cut),
             status: status.as_u16(),
             duration_ms: state.duration_ms,
             request_bytes: state.request_bytes,
@@ -241,10 +223,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
             claimed: refusal.and_then(claimed),
             dedup: state.dedup.map(|note| note.as_str()),
             client_gone: state.client_gone,
-            origin: state
-                .origin
-                .as_ref()
-                .map(|origin| origin_fields(origin, state)),
+            origin: state.origin.as_ref().map(|origin| origin_fields(origin, state)),
         },
     };
     // Writing plain structs to memory cannot fail; were it to, an empty line would show.
@@ -253,9 +232,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
 
 /// The outcome's reason, cut to what a record has room for.
 pub(super) fn reason(outcome: &Outcome) -> Option<String> {
-    outcome
-        .reason()
-        .map(|reason| cut(&reason.to_string(), MAX_REASON_CHARS).into_owned())
+    outcome.reason().map(|reason| cut(&reason.to_string(), MAX_REASON_CHARS).into_owned())
 }
 
 fn claimed(refusal: &oidc::Refusal) -> Option<Claimed<'_>> {
@@ -277,9 +254,7 @@ fn claimed(refusal: &oidc::Refusal) -> Option<Claimed<'_>> {
 fn origin_fields<'a>(origin: &'a Origin, state: &'a State) -> OriginFields<'a> {
     let attributes = || {
         let shown = state.attributes.iter().take(MAX_ATTRIBUTES);
-        shown
-            .map(|(name, value)| (name.as_str(), Cut(value)))
-            .collect()
+        shown.map(|(name, value)| (name.as_str(), Cut(value))).collect()
     };
     match origin {
         Origin::Scheduler(run) => OriginFields::Scheduler {
@@ -330,13 +305,7 @@ impl fmt::Display for Message<'_> {
         if let Some(attempt) = self.state.attempt {
             write!(f, " attempt {attempt}")?;
         }
-        write!(
-            f,
-            ": {}, {} in {} ms",
-            self.outcome.as_str(),
-            self.status,
-            self.state.duration_ms
-        )?;
+        write!(f, ": {}, {} in {} ms", self.outcome.as_str(), self.status, self.state.duration_ms)?;
         match reason(self.outcome) {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),

@@ -78,11 +78,7 @@ impl Records {
 
     /// Records handed to `sink`, a line at a time.
     pub fn to(format: Format, about: About, sink: impl Fn(&[u8]) + Send + Sync + 'static) -> Self {
-        Self {
-            sink: Arc::new(sink),
-            format,
-            about: Arc::new(about),
-        }
+        Self { sink: Arc::new(sink), format, about: Arc::new(about) }
     }
 
     fn write(&self, state: &State, attempt: &Attempt) {
@@ -103,9 +99,7 @@ impl Records {
 
 impl fmt::Debug for Records {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Records")
-            .field("format", &self.format)
-            .finish_non_exhaustive()
+        f.debug_struct("Records").field("format", &self.format).finish_non_exhaustive()
     }
 }
 
@@ -164,19 +158,12 @@ impl DedupNote {
 impl Attempt {
     fn new(route: Arc<Route>, request: &ServiceRequest) -> Self {
         // The path's last part as it came: until the table is asked, it is a stranger's text.
-        let job = request
-            .path()
-            .trim_start_matches('/')
-            .split_once('/')
-            .map_or("", |(_, job)| job);
+        let job = request.path().trim_start_matches('/').split_once('/').map_or("", |(_, job)| job);
         Self {
             received: Timestamp::now(),
             started: Instant::now(),
             trace: TraceContext::from_headers(request.headers()),
-            state: Mutex::new(State {
-                job: job.to_owned(),
-                ..State::default()
-            }),
+            state: Mutex::new(State { job: job.to_owned(), ..State::default() }),
             route,
         }
     }

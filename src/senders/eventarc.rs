@@ -70,10 +70,7 @@ pub(super) fn read(headers: &HeaderMap, body: Bytes) -> Result<Delivery, Unreada
         let (attributes, data) = read_structured(&body)?;
         return delivery(attributes, data, Mode::Structured);
     }
-    if media_type
-        .to_ascii_lowercase()
-        .starts_with("application/cloudevents")
-    {
+    if media_type.to_ascii_lowercase().starts_with("application/cloudevents") {
         return Err(Unreadable(
             "the content type is another CloudEvents form; expected binary mode, or structured mode as \
              application/cloudevents+json: Eventarc sends no batches"
@@ -89,15 +86,13 @@ fn read_binary(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Unreadab
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)))
         .map(|(name, value)| {
-            let text = value
-                .to_str()
-                .ok()
-                .and_then(|value| percent_decode_str(value).decode_utf8().ok());
+            let text =
+                value.to_str().ok().and_then(|value| percent_decode_str(value).decode_utf8().ok());
             match text {
                 Some(text) => Ok((name.to_owned(), text.into_owned())),
-                None => Err(Unreadable(format!(
-                    "the header ce-{name} is not percent-encoded UTF-8"
-                ))),
+                None => {
+                    Err(Unreadable(format!("the header ce-{name} is not percent-encoded UTF-8")))
+                }
             }
         })
         .collect()
@@ -105,10 +100,7 @@ fn read_binary(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Unreadab
 
 fn read_structured(body: &[u8]) -> Result<(BTreeMap<String, String>, Bytes), Unreadable> {
     let Members(members) = serde_json::from_slice(body).map_err(|error| {
-        Unreadable(format!(
-            "the body {}; expected one CloudEvent as JSON",
-            json_fault(&error)
-        ))
+        Unreadable(format!("the body {}; expected one CloudEvent as JSON", json_fault(&error)))
     })?;
     let mut attributes = BTreeMap::new();
     let mut data = Bytes::new();
@@ -203,11 +195,7 @@ fn delivery(
     };
     let mut payload = data;
     if event.event_type == MESSAGE_PUBLISHED {
-        let Opened {
-            message,
-            attributes: of_message,
-            payload: of_data,
-        } = pubsub::open(&payload)?;
+        let Opened { message, attributes: of_message, payload: of_data } = pubsub::open(&payload)?;
         event.delivery_attempt = message.delivery_attempt;
         event.time = event.time.or(message.publish_time);
         attributes.extend(of_message);

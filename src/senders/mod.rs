@@ -36,12 +36,7 @@ pub enum Sender {
 
 impl Sender {
     /// Every sender, in the order of routes and settings.
-    pub const ALL: [Sender; 4] = [
-        Sender::Scheduler,
-        Sender::Tasks,
-        Sender::Pubsub,
-        Sender::Events,
-    ];
+    pub const ALL: [Sender; 4] = [Sender::Scheduler, Sender::Tasks, Sender::Pubsub, Sender::Events];
 
     /// The word for this sender in paths and records.
     pub fn as_str(self) -> &'static str {
@@ -113,10 +108,9 @@ impl InvocationId {
     /// `None` unless both parts are there: half a name must never suppress somebody else's work.
     fn of(scope: Option<&str>, name: Option<&str>) -> Option<Self> {
         match (scope, name) {
-            (Some(scope), Some(name)) if !scope.is_empty() && !name.is_empty() => Some(Self {
-                scope: scope.to_owned(),
-                name: name.to_owned(),
-            }),
+            (Some(scope), Some(name)) if !scope.is_empty() && !name.is_empty() => {
+                Some(Self { scope: scope.to_owned(), name: name.to_owned() })
+            }
             _ => None,
         }
     }
@@ -187,12 +181,7 @@ pub fn read(
 
 /// The one value of a header as text; `None` when it is absent, empty or not visible ASCII.
 fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    headers
-        .get(name)?
-        .to_str()
-        .ok()
-        .map(str::trim)
-        .filter(|value| !value.is_empty())
+    headers.get(name)?.to_str().ok().map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// What `serde_json` found wrong, without the values that it quotes: a payload must not reach a log.

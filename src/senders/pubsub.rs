@@ -87,17 +87,11 @@ pub(super) fn open(body: &[u8]) -> Result<Opened, Unreadable> {
             ))
         })?,
     };
-    let publish_time = envelope
-        .message
-        .publish_time
-        .or(envelope.message.publish_time_snake);
+    let publish_time = envelope.message.publish_time.or(envelope.message.publish_time_snake);
     Ok(Opened {
         message: Message {
             subscription: envelope.subscription,
-            message_id: envelope
-                .message
-                .message_id
-                .or(envelope.message.message_id_snake),
+            message_id: envelope.message.message_id.or(envelope.message.message_id_snake),
             publish_time: publish_time.and_then(|time| time.parse().ok()),
             delivery_attempt: envelope.delivery_attempt.filter(|attempt| *attempt > 0),
             ordering_key: envelope.message.ordering_key,
@@ -130,11 +124,9 @@ pub(super) fn read(
 ) -> Result<Delivery, Unreadable> {
     if !headers.contains_key("x-goog-pubsub-message-id") {
         match open(&body) {
-            Ok(Opened {
-                message,
-                attributes,
-                payload,
-            }) => return Ok(delivery(message, attributes, payload)),
+            Ok(Opened { message, attributes, payload }) => {
+                return Ok(delivery(message, attributes, payload));
+            }
             Err(fault) if was_meant_as_envelope(&body) => return Err(fault),
             Err(_) => {}
         }
@@ -184,13 +176,7 @@ fn read_unwrapped(headers: &HeaderMap, body: Bytes) -> Delivery {
 
 /// Headers that the sender or the platform adds: what is left are the message's attributes.
 fn is_transport_header(name: &str) -> bool {
-    const PREFIXES: [&str; 5] = [
-        "x-goog-",
-        "x-forwarded-",
-        "x-cloud-",
-        "x-serverless-",
-        "sec-",
-    ];
+    const PREFIXES: [&str; 5] = ["x-goog-", "x-forwarded-", "x-cloud-", "x-serverless-", "sec-"];
     const NAMES: [&str; 12] = [
         "accept",
         "accept-encoding",
@@ -210,10 +196,7 @@ fn is_transport_header(name: &str) -> bool {
 
 fn delivery(message: Message, attributes: BTreeMap<String, String>, payload: Bytes) -> Delivery {
     Delivery {
-        id: InvocationId::of(
-            message.subscription.as_deref(),
-            message.message_id.as_deref(),
-        ),
+        id: InvocationId::of(message.subscription.as_deref(), message.message_id.as_deref()),
         attempt: message.delivery_attempt,
         first_due: message.publish_time,
         payload,

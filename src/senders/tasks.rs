@@ -70,10 +70,7 @@ fn eta(value: &str) -> Option<Timestamp> {
     }
     // Digit by digit, because a float of this size is off by hundreds of nanoseconds.
     let nanoseconds = format!("{fraction:0<9}").get(..9)?.parse().ok()?;
-    Timestamp::from_second(whole)
-        .ok()?
-        .checked_add(SignedDuration::from_nanos(nanoseconds))
-        .ok()
+    Timestamp::from_second(whole).ok()?.checked_add(SignedDuration::from_nanos(nanoseconds)).ok()
 }
 
 #[cfg(test)]
@@ -85,10 +82,7 @@ mod tests {
         for (value, expected) in [
             ("1721236265.266817", Some("2024-07-17T17:11:05.266817Z")),
             ("1721236265", Some("2024-07-17T17:11:05Z")),
-            (
-                "1721236265.1234567891",
-                Some("2024-07-17T17:11:05.123456789Z"),
-            ),
+            ("1721236265.1234567891", Some("2024-07-17T17:11:05.123456789Z")),
             ("1721236265266", Some("2024-07-17T17:11:05.266Z")),
             ("2024-07-17T10:11:05-07:00", Some("2024-07-17T17:11:05Z")),
             ("", None),
@@ -97,11 +91,7 @@ mod tests {
             ("99999999999999999999", None),
             ("-9223372036854775808", None),
         ] {
-            assert_eq!(
-                eta(value).map(|time| time.to_string()).as_deref(),
-                expected,
-                "{value:?}"
-            );
+            assert_eq!(eta(value).map(|time| time.to_string()).as_deref(), expected, "{value:?}");
         }
     }
 }

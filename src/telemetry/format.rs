@@ -58,11 +58,7 @@ where
             target: event.metadata().target(),
             fields: &fields.fields,
         };
-        writeln!(
-            writer,
-            "{}",
-            serde_json::to_string(&line).map_err(|_| fmt::Error)?
-        )
+        writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
     }
 }
 

@@ -17,9 +17,7 @@ pub fn format(config: &Config) -> Format {
     let is_terminal = std::io::stdout().is_terminal();
     match config.log_format {
         Some(LogFormat::Json) => Format::Json,
-        Some(LogFormat::Text) => Format::Text {
-            is_coloured: is_terminal,
-        },
+        Some(LogFormat::Text) => Format::Text { is_coloured: is_terminal },
         None if is_terminal => Format::Text { is_coloured: true },
         None => Format::Json,
     }
@@ -31,9 +29,9 @@ pub fn start(format: Format, level: LevelFilter) {
     let registry = tracing_subscriber::registry();
     // An error says that one was set before, which then goes on.
     let _ = match format {
-        Format::Json => registry
-            .with(layer.event_format(format::CloudLogging).with_filter(level))
-            .try_init(),
+        Format::Json => {
+            registry.with(layer.event_format(format::CloudLogging).with_filter(level)).try_init()
+        }
         Format::Text { is_coloured } => {
             let layer = layer.with_ansi(is_coloured).with_target(false).compact();
             registry.with(layer.with_filter(level)).try_init()
@@ -41,10 +39,7 @@ pub fn start(format: Format, level: LevelFilter) {
     };
     panic::set_hook(Box::new(|panic| {
         // The record says what the panic said; this says where.
-        let location = panic
-            .location()
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let location = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(location, "a thread panicked");
     }));
 }

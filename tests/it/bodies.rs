@@ -32,7 +32,9 @@ impl Wire {
 
     async fn head(&mut self, request: &str, headers: &str) {
         let token = &self.token;
-        let head = format!("{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{headers}\r\n\r\n");
+        let head = format!(
+            "{request} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n{headers}\r\n\r\n"
+        );
         self.write(head.as_bytes()).await;
     }
 
@@ -50,7 +52,8 @@ impl Wire {
         };
         timeout(PATIENCE, head).await.expect("an answer in time");
         let head = String::from_utf8(seen).unwrap().to_lowercase();
-        let length = head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
+        let length =
+            head.split("content-length: ").nth(1).and_then(|rest| rest.split("\r\n").next());
         let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
         self.stream.read_exact(&mut body).await.unwrap();
         head.split(' ').nth(1).unwrap().parse().unwrap()
@@ -66,7 +69,10 @@ impl Wire {
             return false;
         }
         let mut first = [0; 12];
-        match timeout(PATIENCE, self.stream.read_exact(&mut first)).await.expect("an answer or an end in time") {
+        match timeout(PATIENCE, self.stream.read_exact(&mut first))
+            .await
+            .expect("an answer or an end in time")
+        {
             Ok(_) => {
                 assert_eq!(&first, b"HTTP/1.1 204");
                 true
@@ -78,7 +84,8 @@ impl Wire {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_413_by_its_declared_and_by_its_real_length() {
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("TASKS_BODY_LIMIT", "1MiB")]).await;
+    let mut receiver =
+        Receiver::with(jobs(&Seen::default()), &[("TASKS_BODY_LIMIT", "1MiB")]).await;
     let (answer, _) = receiver.deliver("/tasks/done", &task(vec![b'x'; 1 << 20])).await;
     assert_eq!(answer.status, 204);
 
@@ -87,7 +94,10 @@ async fn a_body_over_the_limit_is_413_by_its_declared_and_by_its_real_length() {
     assert_eq!(declared.status().await, 413);
     assert!(!declared.is_usable().await, "20 MiB are not read just to keep a connection");
     let record = receiver.record().await;
-    assert_eq!((field(&record, "outcome"), record["severity"].as_str()), ("too_large", Some("ERROR")));
+    assert_eq!(
+        (field(&record, "outcome"), record["severity"].as_str()),
+        ("too_large", Some("ERROR"))
+    );
     assert!(field(&record, "reason").contains("1048576 bytes"), "{record}");
 
     let mut chunked = Wire::open(&receiver).await;
@@ -108,7 +118,8 @@ async fn a_pubsub_message_of_the_largest_size_fits() {
         Ok(())
     });
     let mut receiver = Receiver::start(table).await;
-    let largest = Push::new("projects/example/subscriptions/s", "1", vec![b'x'; 10_000_000]).wrapped();
+    let largest =
+        Push::new("projects/example/subscriptions/s", "1", vec![b'x'; 10_000_000]).wrapped();
     let (answer, record) = receiver.deliver("/pubsub/size", &largest).await;
     assert_eq!(answer.status, 204, "{record}");
 }
@@ -153,11 +164,18 @@ async fn a_body_that_trickles_is_given_up_at_the_deadline_and_holds_up_nobody() 
 #[tokio::test]
 async fn bodies_share_a_memory_and_what_does_not_fit_is_429() {
     let seen = Seen::default();
-    let memory = [("BODY_MEMORY", "1MiB"), ("TASKS_BODY_LIMIT", "1MiB"), ("PUBSUB_BODY_LIMIT", "1MiB"),
-        ("EVENTS_BODY_LIMIT", "1MiB"), ("SCHEDULER_BODY_LIMIT", "1MiB"), ("DEDUP", "off")];
+    let memory = [
+        ("BODY_MEMORY", "1MiB"),
+        ("TASKS_BODY_LIMIT", "1MiB"),
+        ("PUBSUB_BODY_LIMIT", "1MiB"),
+        ("EVENTS_BODY_LIMIT", "1MiB"),
+        ("SCHEDULER_BODY_LIMIT", "1MiB"),
+        ("DEDUP", "off"),
+    ];
     let mut receiver = Receiver::with(jobs(&seen), &memory).await;
     let token = receiver.token(TASKS);
-    let holding = tokio::spawn(receiver.post("/tasks/gate", task(vec![b'x'; 600 << 10]).bearer(&token)));
+    let holding =
+        tokio::spawn(receiver.post("/tasks/gate", task(vec![b'x'; 600 << 10]).bearer(&token)));
     seen.begun(1).await;
     let (answer, record) = receiver.deliver("/tasks/done", &task(vec![b'x'; 600 << 10])).await;
     assert_eq!((answer.status, answer.header("retry-after")), (429, Some("5")));
@@ -172,8 +190,10 @@ async fn bodies_share_a_memory_and_what_does_not_fit_is_429() {
 #[tokio::test]
 async fn attempts_beyond_the_permits_are_429_and_their_connections_go_on() {
     let seen = Seen::default();
-    let mut receiver = Receiver::with(jobs(&seen), &[("MAX_IN_FLIGHT", "1"), ("DEDUP", "off")]).await;
-    let holding = tokio::spawn(receiver.post("/tasks/gate", task("x").bearer(&receiver.token(TASKS))));
+    let mut receiver =
+        Receiver::with(jobs(&seen), &[("MAX_IN_FLIGHT", "1"), ("DEDUP", "off")]).await;
+    let holding =
+        tokio::spawn(receiver.post("/tasks/gate", task("x").bearer(&receiver.token(TASKS))));
     seen.begun(1).await;
     let mut wire = Wire::open(&receiver).await;
     for _ in 0..2 {
@@ -192,7 +212,8 @@ async fn attempts_beyond_the_permits_are_429_and_their_connections_go_on() {
 #[tokio::test]
 async fn a_refusal_leaves_its_connection_usable_or_closes_it_and_the_rest_is_never_a_request() {
     // What follows the refused head looks like a request of its own.
-    const SMUGGLED: &str = "POST /tasks/done HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
+    const SMUGGLED: &str =
+        "POST /tasks/done HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n";
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
     let small = format!("Content-Length: {}", SMUGGLED.len());
     let chunked = format!("{:x}\r\n{SMUGGLED}\r\n0\r\n\r\n", SMUGGLED.len());
@@ -240,12 +261,22 @@ async fn who_waits_for_100_continue_is_refused_without_sending_a_body() {
 #[tokio::test]
 async fn a_wrong_content_type_changes_nothing_for_a_sender_that_sets_none() {
     let mut receiver = Receiver::with(jobs(&Seen::default()), &[("DEDUP", "off")]).await;
-    for content_type in ["application/octet-stream", "text/html", "application/x-www-form-urlencoded", "nonsense"] {
+    for content_type in
+        ["application/octet-stream", "text/html", "application/x-www-form-urlencoded", "nonsense"]
+    {
         let delivery = task("7").header("Content-Type", content_type);
-        assert_eq!(receiver.deliver("/tasks/number", &delivery).await.0.status, 204, "{content_type}");
+        assert_eq!(
+            receiver.deliver("/tasks/number", &delivery).await.0.status,
+            204,
+            "{content_type}"
+        );
         let push = Push::new("projects/example/subscriptions/s", "1", "7").wrapped();
         let delivery = push.header("Content-Type", content_type);
-        assert_eq!(receiver.deliver("/pubsub/number", &delivery).await.0.status, 204, "{content_type}");
+        assert_eq!(
+            receiver.deliver("/pubsub/number", &delivery).await.0.status,
+            204,
+            "{content_type}"
+        );
     }
 }
 

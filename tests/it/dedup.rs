@@ -14,8 +14,9 @@ async fn five_at_once_and_five_after_succeed_once() {
     let seen = Seen::default();
     let mut receiver = Receiver::start(jobs(&seen)).await;
     let token = receiver.token(TASKS);
-    let five: Vec<_> =
-        (0..5).map(|_| tokio::spawn(receiver.post("/tasks/gate", task("1").bearer(&token)))).collect();
+    let five: Vec<_> = (0..5)
+        .map(|_| tokio::spawn(receiver.post("/tasks/gate", task("1").bearer(&token))))
+        .collect();
     seen.begun(1).await;
     seen.open_gate();
     let mut statuses = Vec::new();
@@ -36,9 +37,11 @@ async fn five_at_once_and_five_after_succeed_once() {
 async fn a_repeat_is_told_by_what_names_it_at_every_sender() {
     let seen = Seen::default();
     let mut receiver = Receiver::start(jobs(&seen)).await;
-    let run = |time: &str| Run { schedule_time: Some(time.to_owned()), ..Run::new("nightly") }.delivery();
+    let run =
+        |time: &str| Run { schedule_time: Some(time.to_owned()), ..Run::new("nightly") }.delivery();
     let push = |id: &str| Push::new("projects/example/subscriptions/s", id, MARKER);
-    let event = |id: &str| CloudEvent::object_finalized(id, "uploads", "a.pdf", &json!({})).binary();
+    let event =
+        |id: &str| CloudEvent::object_finalized(id, "uploads", "a.pdf", &json!({})).binary();
     for (path, first, other) in [
         ("/scheduler/done", run("2026-10-05T01:41:00Z"), run("2026-10-05T01:42:00Z")),
         ("/tasks/done", task("1"), task("2")),
@@ -46,7 +49,9 @@ async fn a_repeat_is_told_by_what_names_it_at_every_sender() {
         ("/pubsub/done", push("3").unwrapped_with_metadata(), push("4").unwrapped_with_metadata()),
         ("/events/done", event("1"), event("2")),
     ] {
-        for (delivery, outcome) in [(&first, "done"), (&first, "duplicate"), (&other, "done"), (&first, "duplicate")] {
+        for (delivery, outcome) in
+            [(&first, "done"), (&first, "duplicate"), (&other, "done"), (&first, "duplicate")]
+        {
             let (_, record) = receiver.deliver(path, delivery).await;
             assert_eq!(field(&record, "outcome"), outcome, "{path}");
         }
@@ -75,7 +80,12 @@ async fn another_job_another_queue_or_another_subscription_is_another_invocation
 async fn an_attempt_that_failed_in_any_way_is_run_again() {
     let seen = Seen::default();
     let mut receiver = Receiver::with(jobs(&seen), &[("TASKS_DEADLINE", "1s")]).await;
-    for (job, outcome) in [("retry", "retry"), ("slow-down", "slow_down"), ("panic", "panicked"), ("hang", "timed_out")] {
+    for (job, outcome) in [
+        ("retry", "retry"),
+        ("slow-down", "slow_down"),
+        ("panic", "panicked"),
+        ("hang", "timed_out"),
+    ] {
         for _ in 0..2 {
             let (_, record) = receiver.deliver(&format!("/tasks/{job}"), &task(job)).await;
             assert_eq!(field(&record, "outcome"), outcome);

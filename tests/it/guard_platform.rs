@@ -15,11 +15,7 @@ use crate::harness::{AUDIENCE, MARKER, PUBSUB, Receiver, Seen, TASKS, field, job
 const USERINFO: &str = "x-endpoint-api-userinfo";
 
 fn task() -> Delivery {
-    Attempt {
-        body: MARKER.into(),
-        ..Attempt::first("receipts", "1")
-    }
-    .delivery()
+    Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery()
 }
 
 async fn receiver(changes: &[(&str, &str)]) -> Receiver {
@@ -57,18 +53,8 @@ async fn cloud_runs_check_is_trusted_with_and_without_the_signature() {
     check(&mut receiver, &task().bearer(&removed), Ok(())).await;
     check(&mut receiver, &serverless(&removed), Ok(())).await;
     // Where both are there, Cloud Run looked at the first alone.
-    check(
-        &mut receiver,
-        &serverless(&removed).bearer("ya29.own"),
-        Ok(()),
-    )
-    .await;
-    check(
-        &mut receiver,
-        &serverless("ya29.stranger").bearer(&signed),
-        Err("access_token"),
-    )
-    .await;
+    check(&mut receiver, &serverless(&removed).bearer("ya29.own"), Ok(())).await;
+    check(&mut receiver, &serverless("ya29.stranger").bearer(&signed), Err("access_token")).await;
     check(&mut receiver, &task(), Err("missing")).await;
     check(
         &mut receiver,
@@ -86,24 +72,12 @@ async fn every_claim_but_the_signature_is_checked_behind_cloud_run() {
     for (token, reason) in [
         (whole.clone().aged(3600 + 31), "expired"),
         (whole.clone().aged(-40), "not_yet_valid"),
-        (
-            whole.clone().claim("aud", "https://other.example"),
-            "wrong_audience",
-        ),
-        (
-            whole.clone().claim("iss", "https://issuer.example"),
-            "wrong_issuer",
-        ),
+        (whole.clone().claim("aud", "https://other.example"), "wrong_audience"),
+        (whole.clone().claim("iss", "https://issuer.example"), "wrong_issuer"),
         (whole.clone().claim("email", PUBSUB), "caller_not_allowed"),
-        (
-            whole.clone().claim("email_verified", false),
-            "email_unverified",
-        ),
+        (whole.clone().claim("email_verified", false), "email_unverified"),
         (whole.clone().without("sub"), "claim_missing"),
-        (
-            whole.clone().claim("aud", json!([AUDIENCE])),
-            "claim_invalid",
-        ),
+        (whole.clone().claim("aud", json!([AUDIENCE])), "claim_invalid"),
     ] {
         let removed = receiver.secret(token.signature_removed().unwrap());
         check(&mut receiver, &task().bearer(&removed), Err(reason)).await;
@@ -112,23 +86,14 @@ async fn every_claim_but_the_signature_is_checked_behind_cloud_run() {
 
 #[tokio::test]
 async fn without_audience_and_callers_whoever_the_front_end_admits_may_call() {
-    let mut receiver = receiver(&[
-        ("PLATFORM_IDENTITY", "cloud-run"),
-        ("AUDIENCE", ""),
-        ("TASKS_CALLERS", ""),
-    ])
-    .await;
-    let token = receiver
-        .issuer
-        .id_token("https://other.example", PUBSUB)
-        .signature_removed()
-        .unwrap();
+    let mut receiver =
+        receiver(&[("PLATFORM_IDENTITY", "cloud-run"), ("AUDIENCE", ""), ("TASKS_CALLERS", "")])
+            .await;
+    let token =
+        receiver.issuer.id_token("https://other.example", PUBSUB).signature_removed().unwrap();
     let (answer, record) = receiver.send("/tasks/done", &task().bearer(&token)).await;
     assert_eq!(
-        (
-            answer.status,
-            record["invocation"]["caller"]["email"].as_str()
-        ),
+        (answer.status, record["invocation"]["caller"]["email"].as_str()),
         (204, Some(PUBSUB))
     );
 }
@@ -149,18 +114,9 @@ async fn a_proxys_header_is_read_padded_or_not_and_only_once() {
         Err("several_identities"),
     )
     .await;
-    check(
-        &mut receiver,
-        &task().header(USERINFO, "%%%"),
-        Err("malformed"),
-    )
-    .await;
-    check(
-        &mut receiver,
-        &task().header(USERINFO, &URL_SAFE_NO_PAD.encode("[]")),
-        Err("malformed"),
-    )
-    .await;
+    check(&mut receiver, &task().header(USERINFO, "%%%"), Err("malformed")).await;
+    check(&mut receiver, &task().header(USERINFO, &URL_SAFE_NO_PAD.encode("[]")), Err("malformed"))
+        .await;
     check(
         &mut receiver,
         &task().header(USERINFO, &userinfo(&whole.clone().aged(4000))),
@@ -168,12 +124,7 @@ async fn a_proxys_header_is_read_padded_or_not_and_only_once() {
     )
     .await;
     let other = userinfo(&whole.claim("email", PUBSUB));
-    check(
-        &mut receiver,
-        &task().header(USERINFO, &other),
-        Err("caller_not_allowed"),
-    )
-    .await;
+    check(&mut receiver, &task().header(USERINFO, &other), Err("caller_not_allowed")).await;
 }
 
 #[tokio::test]
@@ -188,19 +139,9 @@ async fn a_proxy_that_is_not_beside_the_receiver_proves_itself_with_its_own_toke
     .await;
     receiver.url = receiver.url.replace("0.0.0.0", "127.0.0.1");
     let identity = userinfo(&receiver.issuer.id_token(AUDIENCE, TASKS));
-    let with = |token: &str| {
-        task()
-            .header("x-apigateway-api-userinfo", &identity)
-            .bearer(token)
-    };
-    let proof = receiver
-        .issuer
-        .token("https://backend.example", gateway)
-        .unwrap();
-    let of_another = receiver
-        .issuer
-        .token("https://backend.example", TASKS)
-        .unwrap();
+    let with = |token: &str| task().header("x-apigateway-api-userinfo", &identity).bearer(token);
+    let proof = receiver.issuer.token("https://backend.example", gateway).unwrap();
+    let of_another = receiver.issuer.token("https://backend.example", TASKS).unwrap();
     let for_another = receiver.issuer.token(AUDIENCE, gateway).unwrap();
     for token in [&proof, &of_another, &for_another] {
         receiver.secret(token.clone());
@@ -208,18 +149,9 @@ async fn a_proxy_that_is_not_beside_the_receiver_proves_itself_with_its_own_toke
     check(&mut receiver, &with(&proof), Ok(())).await;
     check(&mut receiver, &with(&of_another), Err("caller_not_allowed")).await;
     check(&mut receiver, &with(&for_another), Err("wrong_audience")).await;
-    check(
-        &mut receiver,
-        &task().header("x-apigateway-api-userinfo", &identity),
-        Err("missing"),
-    )
-    .await;
-    check(
-        &mut receiver,
-        &task().bearer(&proof),
-        Err("identity_missing"),
-    )
-    .await;
+    check(&mut receiver, &task().header("x-apigateway-api-userinfo", &identity), Err("missing"))
+        .await;
+    check(&mut receiver, &task().bearer(&proof), Err("identity_missing")).await;
 }
 
 #[tokio::test]
@@ -227,32 +159,18 @@ async fn behind_a_proxys_header_unwrapped_messages_are_not_read() {
     let mut receiver = receiver(&[("PLATFORM_IDENTITY", USERINFO)]).await;
     let identity = userinfo(&receiver.issuer.id_token(AUDIENCE, PUBSUB));
     let push = Push::new("projects/example/subscriptions/s", "1", MARKER);
-    let (answer, _) = receiver
-        .send("/pubsub/done", &push.wrapped().header(USERINFO, &identity))
-        .await;
+    let (answer, _) =
+        receiver.send("/pubsub/done", &push.wrapped().header(USERINFO, &identity)).await;
     assert_eq!(answer.status, 204);
     // A publisher who names an attribute after the header gives it a second value, or the only one.
-    let forged = push
-        .clone()
-        .attribute(USERINFO, &identity)
-        .unwrapped_with_metadata();
-    let (answer, record) = receiver
-        .send("/pubsub/done", &forged.clone().also(USERINFO, &identity))
-        .await;
-    assert_eq!(
-        (answer.status, field(&record, "reason")),
-        (401, "several_identities")
-    );
+    let forged = push.clone().attribute(USERINFO, &identity).unwrapped_with_metadata();
+    let (answer, record) =
+        receiver.send("/pubsub/done", &forged.clone().also(USERINFO, &identity)).await;
+    assert_eq!((answer.status, field(&record, "reason")), (401, "several_identities"));
     for delivery in [forged, push.unwrapped().header(USERINFO, &identity)] {
         let (answer, record) = receiver.send("/pubsub/done", &delivery).await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (200, "unreadable")
-        );
-        assert!(
-            field(&record, "reason").contains("--push-no-wrapper"),
-            "{record}"
-        );
+        assert_eq!((answer.status, field(&record, "outcome")), (200, "unreadable"));
+        assert!(field(&record, "reason").contains("--push-no-wrapper"), "{record}");
     }
 }
 
@@ -271,30 +189,17 @@ async fn iaps_assertion_is_verified_with_its_own_keys_algorithm_audience_and_lif
     let with = |token: &str| task().header("x-goog-iap-jwt-assertion", token);
     let signed = |assertion: IapAssertion| assertion.sign(key.iap_key()).unwrap();
 
-    let (answer, record) = receiver
-        .send("/tasks/done", &with(&receiver.secret(signed(whole()))))
-        .await;
+    let (answer, record) =
+        receiver.send("/tasks/done", &with(&receiver.secret(signed(whole())))).await;
     assert_eq!(answer.status, 204, "{record}");
     assert_eq!(record["invocation"]["caller"]["email"], "ada@example.com");
-    let google = key
-        .id_token(audience, "ada@example.com")
-        .sign(&key.keys().current())
-        .unwrap();
+    let google = key.id_token(audience, "ada@example.com").sign(&key.keys().current()).unwrap();
     for (assertion, reason) in [
         (whole().sign(&stranger).unwrap(), "bad_signature"),
         (signed(whole().claim("aud", AUDIENCE)), "wrong_audience"),
-        (
-            signed(whole().claim("iss", "https://accounts.google.com")),
-            "wrong_issuer",
-        ),
-        (
-            signed(whole().claim("exp", 9_999_999_999_u64)),
-            "lifetime_too_long",
-        ),
-        (
-            signed(whole().claim("email", "eve@example.com")),
-            "caller_not_allowed",
-        ),
+        (signed(whole().claim("iss", "https://accounts.google.com")), "wrong_issuer"),
+        (signed(whole().claim("exp", 9_999_999_999_u64)), "lifetime_too_long"),
+        (signed(whole().claim("email", "eve@example.com")), "caller_not_allowed"),
         (signed(whole().without("email")), "caller_not_allowed"),
         (google, "unsupported_algorithm"),
     ] {
@@ -306,15 +211,8 @@ async fn iaps_assertion_is_verified_with_its_own_keys_algorithm_audience_and_lif
     let (_, record) = receiver.send("/tasks/done", &twice).await;
     assert_eq!(field(&record, "reason"), "several_identities");
     // Its unsigned twin proves nothing.
-    let id = format!(
-        "accounts.google.com:{}",
-        Account::new("ada@example.com").unique_id
-    );
-    let (_, record) = receiver
-        .send(
-            "/tasks/done",
-            &task().header("x-goog-authenticated-user-id", &id),
-        )
-        .await;
+    let id = format!("accounts.google.com:{}", Account::new("ada@example.com").unique_id);
+    let (_, record) =
+        receiver.send("/tasks/done", &task().header("x-goog-authenticated-user-id", &id)).await;
     assert_eq!(field(&record, "reason"), "identity_missing");
 }

@@ -37,10 +37,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let schema = serde_json::from_str(include_str!("../../src/record/record.schema.json")).unwrap();
-    jsonschema::options()
-        .should_validate_formats(true)
-        .build(&schema)
-        .unwrap()
+    jsonschema::options().should_validate_formats(true).build(&schema).unwrap()
 });
 
 /// What every receiver of the suite is started with; a test adds to it or spoils one.
@@ -89,11 +86,8 @@ impl Receiver {
     /// With this issuer's keys.
     pub(crate) fn of(issuer: Arc<Issuer>, jobs: Jobs, changes: &[(&str, &str)]) -> Self {
         let mut settings = settings(&issuer);
-        settings.extend(
-            changes
-                .iter()
-                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
-        );
+        settings
+            .extend(changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let config =
             Config::from_lookup(&jobs.senders(), |name| settings.get(name).cloned()).unwrap();
         let (sink, records) = mpsc::unbounded_channel();
@@ -105,10 +99,8 @@ impl Receiver {
         let url = format!("http://{}", server.address());
         let (stop, stopped) = oneshot::channel();
         let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .build()
-                .unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             let stopped = async { stopped.await.unwrap_or_default() };
             runtime.block_on(server.run(stopped)).unwrap();
         });
@@ -130,10 +122,7 @@ impl Receiver {
 
     /// Remembers a token whose segments no record may hold.
     pub(crate) fn secret(&self, token: String) -> String {
-        let segments = token
-            .split('.')
-            .filter(|segment| segment.len() > 20)
-            .map(str::to_owned);
+        let segments = token.split('.').filter(|segment| segment.len() > 20).map(str::to_owned);
         self.secrets.lock().unwrap().extend(segments);
         token
     }
@@ -152,15 +141,9 @@ impl Receiver {
 
     /// Delivers as it is; the one record must be there by the time that the answer is.
     pub(crate) async fn send(&mut self, path: &str, delivery: &Delivery) -> (Answer, Value) {
-        let answer = self
-            .courier
-            .deliver(&format!("{}{path}", self.url), delivery)
-            .await
-            .unwrap();
-        let record = self
-            .records
-            .try_recv()
-            .expect("the record is written before the answer goes out");
+        let answer = self.courier.deliver(&format!("{}{path}", self.url), delivery).await.unwrap();
+        let record =
+            self.records.try_recv().expect("the record is written before the answer goes out");
         self.no_record();
         let record = self.valid(&record);
         assert_eq!(record["invocation"]["status"], answer.status, "{record}");
@@ -180,10 +163,7 @@ impl Receiver {
 
     /// The next record, which must be valid.
     pub(crate) async fn record(&mut self) -> Value {
-        let line = timeout(PATIENCE, self.records.recv())
-            .await
-            .expect("a record in time")
-            .unwrap();
+        let line = timeout(PATIENCE, self.records.recv()).await.expect("a record in time").unwrap();
         self.valid(&line)
     }
 
@@ -198,11 +178,7 @@ impl Receiver {
 
     /// There is no further record.
     pub(crate) fn no_record(&mut self) {
-        assert_eq!(
-            self.records.try_recv().ok(),
-            None,
-            "one record more than there should be"
-        );
+        assert_eq!(self.records.try_recv().ok(), None, "one record more than there should be");
     }
 
     /// Begins the drain, as SIGTERM does.
@@ -214,9 +190,7 @@ impl Receiver {
     pub(crate) async fn stopped(mut self) -> Vec<Value> {
         self.begin_stop();
         let thread = self.thread.take().unwrap();
-        tokio::task::spawn_blocking(move || thread.join().unwrap())
-            .await
-            .unwrap();
+        tokio::task::spawn_blocking(move || thread.join().unwrap()).await.unwrap();
         let mut rest = Vec::new();
         while let Ok(line) = self.records.try_recv() {
             rest.push(self.valid(&line));
@@ -226,10 +200,7 @@ impl Receiver {
 
     /// Holds to the schema, to one line of at most 64 KiB, and to silence about tokens and payloads.
     fn valid(&self, line: &str) -> Value {
-        assert!(
-            line.ends_with('\n') && line.trim_end().lines().count() == 1,
-            "one line: {line:?}"
-        );
+        assert!(line.ends_with('\n') && line.trim_end().lines().count() == 1, "one line: {line:?}");
         assert!(line.len() <= 64 * 1024, "{} bytes", line.len());
         let record: Value = serde_json::from_str(line).unwrap();
         check_schema(&record);
@@ -256,20 +227,14 @@ impl Receiver {
             "www-authenticate",
         ];
         for (name, _) in &answer.headers {
-            assert!(
-                ALLOWED.contains(&name.as_str()),
-                "the answer has the header {name}"
-            );
+            assert!(ALLOWED.contains(&name.as_str()), "the answer has the header {name}");
         }
         if answer.status < 300 {
             assert_eq!(answer.body, b"");
             return;
         }
         let problem: Value = serde_json::from_slice(&answer.body).unwrap();
-        assert_eq!(
-            answer.header("content-type"),
-            Some("application/problem+json")
-        );
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
         assert_eq!(problem["status"], answer.status);
         assert_eq!(problem["outcome"], record["invocation"]["outcome"]);
         assert!(problem["title"].is_string());
@@ -356,10 +321,7 @@ impl Seen {
 
     /// How often this invocation was handed to a job.
     pub(crate) fn count(&self, key: Option<String>) -> usize {
-        self.all()
-            .iter()
-            .filter(|invocation| invocation.idempotency_key() == key)
-            .count()
+        self.all().iter().filter(|invocation| invocation.idempotency_key() == key).count()
     }
 
     /// Waits until jobs were begun this often in all.
@@ -369,9 +331,7 @@ impl Seen {
                 self.0.arrived.notified().await;
             }
         };
-        timeout(PATIENCE, enough)
-            .await
-            .expect("the jobs begin in time");
+        timeout(PATIENCE, enough).await.expect("the jobs begin in time");
     }
 
     /// Lets one job, that waits or will, pass the gate.

@@ -31,7 +31,11 @@ async fn without_keys_a_good_token_is_503_and_the_instance_lives_on_but_is_not_r
     ] {
         let mut receiver = Receiver::of(issuer(answer.clone()).await, jobs(&Seen::default()), &[]);
         let (response, record) = receiver.deliver("/tasks/done", &task(1)).await;
-        assert_eq!((response.status, field(&record, "reason")), (503, "keys_unavailable"), "{answer:?}");
+        assert_eq!(
+            (response.status, field(&record, "reason")),
+            (503, "keys_unavailable"),
+            "{answer:?}"
+        );
         assert_eq!(response.header("retry-after"), Some("5"));
         assert_eq!(response.header("www-authenticate"), None);
         for (path, status) in [("/health/live", 204), ("/health/ready", 503)] {
@@ -46,7 +50,8 @@ async fn without_keys_a_good_token_is_503_and_the_instance_lives_on_but_is_not_r
 #[tokio::test]
 async fn a_key_server_that_is_not_there_is_503() {
     let mut receiver =
-        Receiver::with(jobs(&Seen::default()), &[("OIDC_KEYS_URL", "http://127.0.0.1:1/certs")]).await;
+        Receiver::with(jobs(&Seen::default()), &[("OIDC_KEYS_URL", "http://127.0.0.1:1/certs")])
+            .await;
     let (answer, record) = receiver.deliver("/tasks/done", &task(1)).await;
     assert_eq!((answer.status, field(&record, "reason")), (503, "keys_unavailable"));
 }

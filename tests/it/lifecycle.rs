@@ -15,7 +15,9 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{AUDIENCE, MARKER, PATIENCE, Receiver, Seen, TASKS, check_schema, field, jobs, settings};
+use crate::harness::{
+    AUDIENCE, MARKER, PATIENCE, Receiver, Seen, TASKS, check_schema, field, jobs, settings,
+};
 
 /// A receiver as its own process.
 struct Process {
@@ -28,7 +30,11 @@ impl Process {
     /// Starts it and waits for the line that says where it listens.
     fn start(binary: PathBuf, issuer: &Issuer, changes: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary);
-        command.env_clear().envs(settings(issuer)).envs(changes.iter().copied()).stdout(Stdio::piped());
+        command
+            .env_clear()
+            .envs(settings(issuer))
+            .envs(changes.iter().copied())
+            .stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = mpsc::channel();
@@ -54,7 +60,8 @@ impl Process {
     /// Its exit status and every record it wrote.
     fn ended(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.child.wait().unwrap();
-        let records: Vec<Value> = self.lines.iter().filter(|line| line.get("invocation").is_some()).collect();
+        let records: Vec<Value> =
+            self.lines.iter().filter(|line| line.get("invocation").is_some()).collect();
         records.iter().for_each(check_schema);
         (status, records)
     }
@@ -79,12 +86,18 @@ impl Drop for Process {
 fn slow_jobs() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let example = tests.parent().unwrap().parent().unwrap().join("examples/slow_jobs");
-    assert!(example.exists(), "run `cargo test`, or `cargo test --test it --examples`: `--test` alone builds no example");
+    assert!(
+        example.exists(),
+        "run `cargo test`, or `cargo test --test it --examples`: `--test` alone builds no example"
+    );
     example
 }
 
 /// Delivers jobs that take this long, waits until all have begun, sends SIGTERM, and gives the statuses.
-async fn terminate_during(milliseconds: &[u64], changes: &[(&str, &str)]) -> (Vec<u16>, Duration, ExitStatus, Vec<Value>) {
+async fn terminate_during(
+    milliseconds: &[u64],
+    changes: &[(&str, &str)],
+) -> (Vec<u16>, Duration, ExitStatus, Vec<Value>) {
     let issuer = Issuer::start(0).await.unwrap();
     let process = Process::start(slow_jobs(), &issuer, changes);
     let token = issuer.token(AUDIENCE, TASKS).unwrap();
@@ -94,7 +107,9 @@ async fn terminate_during(milliseconds: &[u64], changes: &[(&str, &str)]) -> (Ve
         .enumerate()
         .map(|(number, milliseconds)| {
             let (courier, url) = (courier.clone(), format!("{}/tasks/sleep", process.url));
-            let task = Attempt::first("slow", &number.to_string()).delivery().body(milliseconds.to_string());
+            let task = Attempt::first("slow", &number.to_string())
+                .delivery()
+                .body(milliseconds.to_string());
             let delivery = task.bearer(&token);
             tokio::spawn(async move { courier.deliver(&url, &delivery).await.unwrap().status })
         })
@@ -131,7 +146,8 @@ async fn at_sigterm_two_hundred_jobs_of_up_to_five_seconds_end_and_are_answered_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_sigterm_jobs_longer_than_the_drain_are_aborted_and_answered_500() {
-    let (mut statuses, answered, status, records) = terminate_during(&[60_000, 60_000, 10, 60_000], &[]).await;
+    let (mut statuses, answered, status, records) =
+        terminate_during(&[60_000, 60_000, 10, 60_000], &[]).await;
     statuses.sort_unstable();
     assert_eq!(statuses, [204, 500, 500, 500]);
     assert!(answered < Duration::from_secs(8) + Duration::from_millis(500), "{answered:?}");
@@ -165,7 +181,10 @@ async fn a_port_that_is_taken_is_said_and_the_exit_code_is_1() {
     assert_eq!(output.status.code(), Some(1));
     let line: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(line["severity"], "ERROR");
-    assert!(line["error"].as_str().unwrap().contains(&format!("cannot listen at 127.0.0.1:{port}")), "{line}");
+    assert!(
+        line["error"].as_str().unwrap().contains(&format!("cannot listen at 127.0.0.1:{port}")),
+        "{line}"
+    );
 }
 
 #[tokio::test]
@@ -173,7 +192,8 @@ async fn a_sender_that_hangs_up_does_not_stop_its_job_and_the_repeat_is_a_duplic
     let seen = Seen::default();
     let mut receiver = Receiver::start(jobs(&seen)).await;
     let delivery = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery();
-    let leaving = tokio::spawn(receiver.post("/tasks/gate", delivery.clone().bearer(&receiver.token(TASKS))));
+    let leaving =
+        tokio::spawn(receiver.post("/tasks/gate", delivery.clone().bearer(&receiver.token(TASKS))));
     seen.begun(1).await;
     leaving.abort();
     assert!(leaving.await.unwrap_err().is_cancelled());
@@ -191,7 +211,8 @@ async fn a_job_whose_sender_has_hung_up_is_still_let_end_by_the_drain() {
     let seen = Seen::default();
     let mut receiver = Receiver::start(jobs(&seen)).await;
     let delivery = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery();
-    let mut leaving = TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut leaving =
+        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
     let head = format!(
         "POST /tasks/gate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
         receiver.token(TASKS)
@@ -211,7 +232,8 @@ async fn a_job_whose_sender_has_hung_up_is_still_let_end_by_the_drain() {
 async fn a_hang_up_during_the_job_is_marked() {
     let seen = Seen::default();
     let mut receiver = Receiver::with(jobs(&seen), &[("TASKS_DEADLINE", "1s")]).await;
-    let mut leaving = TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
+    let mut leaving =
+        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
     let head = format!(
         "POST /tasks/hang HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
         receiver.token(TASKS)

@@ -13,17 +13,10 @@ const SENDERS: [&str; 4] = ["scheduler", "tasks", "pubsub", "events"];
 /// A delivery that nothing else is wrong with.
 fn delivery(sender: &str, body: &str) -> Delivery {
     match sender {
-        "scheduler" => Run {
-            method: Method::Post,
-            body: body.into(),
-            ..Run::new("nightly")
+        "scheduler" => {
+            Run { method: Method::Post, body: body.into(), ..Run::new("nightly") }.delivery()
         }
-        .delivery(),
-        "tasks" => Attempt {
-            body: body.into(),
-            ..Attempt::first("receipts", "1")
-        }
-        .delivery(),
+        "tasks" => Attempt { body: body.into(), ..Attempt::first("receipts", "1") }.delivery(),
         "pubsub" => Push::new("projects/example/subscriptions/s", "1", body).wrapped(),
         _ => {
             let mut event = CloudEvent::object_finalized("1", "uploads", "a.pdf", &json!({}));
@@ -41,20 +34,12 @@ async fn check(
     severity: &str,
     statuses: [u16; 4],
 ) {
-    let mut receiver = Receiver::with(
-        jobs(&Seen::default()),
-        &[&[("DEDUP", "off")], changes].concat(),
-    )
-    .await;
+    let mut receiver =
+        Receiver::with(jobs(&Seen::default()), &[&[("DEDUP", "off")], changes].concat()).await;
     for (sender, status) in SENDERS.into_iter().zip(statuses) {
-        let (answer, record) = receiver
-            .deliver(&format!("/{sender}/{job}"), &delivery(sender, MARKER))
-            .await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (status, outcome),
-            "{sender}"
-        );
+        let (answer, record) =
+            receiver.deliver(&format!("/{sender}/{job}"), &delivery(sender, MARKER)).await;
+        assert_eq!((answer.status, field(&record, "outcome")), (status, outcome), "{sender}");
         assert_eq!(record["severity"], severity);
         assert_eq!(
             record["logging.googleapis.com/labels"],
@@ -62,10 +47,7 @@ async fn check(
         );
         let message = record["message"].as_str().unwrap();
         assert!(message.starts_with(&format!("{sender}/{job}")), "{message}");
-        assert!(
-            message.contains(&format!(": {outcome}, {status} in ")),
-            "{message}"
-        );
+        assert!(message.contains(&format!(": {outcome}, {status} in ")), "{message}");
         // As it ended, so the connection goes on.
         assert_eq!(answer.header("connection"), None);
         let retry_after = match (outcome, sender) {
@@ -98,14 +80,7 @@ async fn a_job_that_gave_up_is_accepted_and_recorded_as_an_error() {
 
 #[tokio::test]
 async fn a_job_that_gave_up_is_refused_where_the_setting_leaves_it_to_the_dead_letter_policy() {
-    check(
-        &[("PUBSUB_GIVE_UP", "nack")],
-        "give-up",
-        "gave_up",
-        "ERROR",
-        [200, 200, 422, 422],
-    )
-    .await;
+    check(&[("PUBSUB_GIVE_UP", "nack")], "give-up", "gave_up", "ERROR", [200, 200, 422, 422]).await;
 }
 
 #[tokio::test]
@@ -135,69 +110,32 @@ async fn a_payload_of_another_type_is_refused_where_a_dead_letter_policy_is_prov
     let mut push = Push::new("projects/example/subscriptions/s", "1", MARKER);
     push.delivery_attempt = Some(1);
     let (answer, record) = receiver.deliver("/pubsub/number", &push.wrapped()).await;
-    assert_eq!(
-        (answer.status, field(&record, "outcome")),
-        (422, "unreadable")
-    );
-    assert_eq!(
-        field(&record, "reason"),
-        "the payload is not JSON (line 1, column 1)"
-    );
+    assert_eq!((answer.status, field(&record, "outcome")), (422, "unreadable"));
+    assert_eq!(field(&record, "reason"), "the payload is not JSON (line 1, column 1)");
     let published = CloudEvent::message_published("projects/example/topics/t", &push);
-    assert_eq!(
-        receiver
-            .deliver("/events/number", &published.binary())
-            .await
-            .0
-            .status,
-        422
-    );
+    assert_eq!(receiver.deliver("/events/number", &published.binary()).await.0.status, 422);
 }
 
 #[tokio::test]
 async fn envelopes_that_are_none_are_acknowledged_with_an_error_that_names_the_fault() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
     let wrapped = || Push::new("projects/example/subscriptions/s", "1", MARKER).wrapped();
-    let deep = format!(
-        "{{\"message\":{{\"data\":{}1{}}}}}",
-        "[".repeat(100_000),
-        "]".repeat(100_000)
-    );
+    let deep =
+        format!("{{\"message\":{{\"data\":{}1{}}}}}", "[".repeat(100_000), "]".repeat(100_000));
     for (body, fault) in [
         (
             &b"{\"message\":{\"data\":\"%%%\"},\"subscription\":\"s\"}"[..],
             "message.data is not standard base64",
         ),
-        (
-            b"{\"message\":{\"data\":\"UEFZ\"},\"message\":{\"data\":\"UEFZ\"}}",
-            "another shape",
-        ),
-        (
-            b"{\"message\":{\"data\":\"UEFZ\",\"data\":\"UEFZ\"}}",
-            "another shape",
-        ),
-        (
-            b"{\"message\":{\"data\":7},\"subscription\":\"s\"}",
-            "another shape",
-        ),
-        (
-            b"{\"message\":{\"data\":\"UEFZ\"},\"subscription\":\"s\"",
-            "ends too early",
-        ),
-        (
-            b"{\"message\":{\"data\":\"UEFZ\"},\"subscription\":\"\xff\"}",
-            "is not JSON",
-        ),
+        (b"{\"message\":{\"data\":\"UEFZ\"},\"message\":{\"data\":\"UEFZ\"}}", "another shape"),
+        (b"{\"message\":{\"data\":\"UEFZ\",\"data\":\"UEFZ\"}}", "another shape"),
+        (b"{\"message\":{\"data\":7},\"subscription\":\"s\"}", "another shape"),
+        (b"{\"message\":{\"data\":\"UEFZ\"},\"subscription\":\"s\"", "ends too early"),
+        (b"{\"message\":{\"data\":\"UEFZ\"},\"subscription\":\"\xff\"}", "is not JSON"),
         (deep.as_bytes(), "another shape"),
     ] {
-        let (answer, record) = receiver
-            .deliver("/pubsub/done", &wrapped().body(body))
-            .await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (200, "unreadable"),
-            "{record}"
-        );
+        let (answer, record) = receiver.deliver("/pubsub/done", &wrapped().body(body)).await;
+        assert_eq!((answer.status, field(&record, "outcome")), (200, "unreadable"), "{record}");
         assert!(field(&record, "reason").contains(fault), "{record}");
     }
 }
@@ -208,31 +146,14 @@ async fn events_that_are_none_are_acknowledged_with_an_error_that_names_the_faul
     let event = CloudEvent::object_finalized("1", "uploads", "a.pdf", &json!({"name": MARKER}));
     let binary = event.binary();
     let structured = |body: &str| event.structured().body(body);
-    let batch = event
-        .structured()
-        .header("Content-Type", "application/cloudevents-batch+json");
+    let batch = event.structured().header("Content-Type", "application/cloudevents-batch+json");
     for (delivery, fault) in [
         (binary.clone().without("ce-id"), "attribute id is missing"),
-        (
-            binary.clone().without("ce-source"),
-            "attribute source is missing",
-        ),
-        (
-            binary.clone().without("ce-type"),
-            "attribute type is missing",
-        ),
-        (
-            binary.clone().without("ce-specversion"),
-            "attribute specversion is missing",
-        ),
-        (
-            binary.clone().header("ce-specversion", "0.3"),
-            "specversion is not 1.0",
-        ),
-        (
-            binary.clone().header("ce-subject", "%ff"),
-            "ce-subject is not percent-encoded UTF-8",
-        ),
+        (binary.clone().without("ce-source"), "attribute source is missing"),
+        (binary.clone().without("ce-type"), "attribute type is missing"),
+        (binary.clone().without("ce-specversion"), "attribute specversion is missing"),
+        (binary.clone().header("ce-specversion", "0.3"), "specversion is not 1.0"),
+        (binary.clone().header("ce-subject", "%ff"), "ce-subject is not percent-encoded UTF-8"),
         (structured("{"), "ends too early"),
         (structured("[]"), "another shape"),
         (structured("{\"id\":\"1\",\"id\":\"2\"}"), "another shape"),
@@ -243,51 +164,28 @@ async fn events_that_are_none_are_acknowledged_with_an_error_that_names_the_faul
         (batch, "Eventarc sends no batches"),
     ] {
         let (answer, record) = receiver.deliver("/events/done", &delivery).await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (200, "unreadable"),
-            "{record}"
-        );
-        assert!(
-            field(&record, "reason").contains(fault),
-            "{fault}: {record}"
-        );
+        assert_eq!((answer.status, field(&record, "outcome")), (200, "unreadable"), "{record}");
+        assert!(field(&record, "reason").contains(fault), "{fault}: {record}");
     }
 }
 
 #[tokio::test]
 async fn text_that_is_not_utf_8_is_unreadable_and_not_a_panic() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    let delivery = Attempt {
-        body: vec![0xff, 0xfe],
-        ..Attempt::first("receipts", "1")
-    }
-    .delivery();
+    let delivery = Attempt { body: vec![0xff, 0xfe], ..Attempt::first("receipts", "1") }.delivery();
     let (answer, record) = receiver.deliver("/tasks/done", &delivery).await;
-    assert_eq!(
-        (answer.status, field(&record, "outcome")),
-        (422, "unreadable")
-    );
+    assert_eq!((answer.status, field(&record, "outcome")), (422, "unreadable"));
     assert!(field(&record, "reason").contains("not UTF-8"), "{record}");
 }
 
 #[tokio::test]
 async fn an_unknown_job_is_404_and_its_name_never_becomes_a_label() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    for path in [
-        "/tasks/nothing",
-        "/tasks/done/more",
-        "/tasks/",
-        "/tasks",
-        "/tasks/%00",
-        "/tasks/DONE",
-    ] {
+    for path in
+        ["/tasks/nothing", "/tasks/done/more", "/tasks/", "/tasks", "/tasks/%00", "/tasks/DONE"]
+    {
         let (answer, record) = receiver.deliver(path, &delivery("tasks", MARKER)).await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (404, "no_such_job"),
-            "{path}"
-        );
+        assert_eq!((answer.status, field(&record, "outcome")), (404, "no_such_job"), "{path}");
         assert_eq!(record["logging.googleapis.com/labels"]["job"], Value::Null);
     }
 }
@@ -303,47 +201,33 @@ async fn a_method_that_the_sender_does_not_use_is_405_and_says_which_are() {
     ] {
         let mut delivery = delivery(sender, "");
         delivery.method = method;
-        let (answer, record) = receiver
-            .deliver(&format!("/{sender}/done"), &delivery)
-            .await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (405, "no_such_job"),
-            "{sender}"
-        );
+        let (answer, record) = receiver.deliver(&format!("/{sender}/done"), &delivery).await;
+        assert_eq!((answer.status, field(&record, "outcome")), (405, "no_such_job"), "{sender}");
         assert_eq!(answer.header("allow"), Some(allow));
     }
 }
 
 #[tokio::test]
 async fn faults_of_code_and_data_go_to_error_reporting_with_service_and_version() {
-    let revision = [
-        ("K_SERVICE", "orders"),
-        ("K_REVISION", "orders-00007"),
-        ("ALLOW_TEST_ISSUER", "1"),
-    ];
+    let revision =
+        [("K_SERVICE", "orders"), ("K_REVISION", "orders-00007"), ("ALLOW_TEST_ISSUER", "1")];
     let mut receiver = Receiver::with(jobs(&Seen::default()), &revision).await;
     for job in ["give-up", "panic"] {
-        let (_, record) = receiver
-            .deliver(&format!("/tasks/{job}"), &delivery("tasks", MARKER))
-            .await;
+        let (_, record) =
+            receiver.deliver(&format!("/tasks/{job}"), &delivery("tasks", MARKER)).await;
         assert_eq!(
             record["serviceContext"],
             json!({"service": "orders", "version": "orders-00007"})
         );
     }
-    let (_, record) = receiver
-        .deliver("/tasks/panic", &delivery("tasks", MARKER))
-        .await;
+    let (_, record) = receiver.deliver("/tasks/panic", &delivery("tasks", MARKER)).await;
     assert_eq!(field(&record, "reason"), "on purpose");
 }
 
 #[tokio::test]
 async fn what_a_job_says_of_its_failure_is_in_the_record_and_not_in_the_answer() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    let (answer, record) = receiver
-        .deliver("/tasks/retry", &delivery("tasks", MARKER))
-        .await;
+    let (answer, record) = receiver.deliver("/tasks/retry", &delivery("tasks", MARKER)).await;
     assert_eq!(field(&record, "reason"), "smtp timeout");
     assert!(!answer.text().contains("smtp"), "{}", answer.text());
 }

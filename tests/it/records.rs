@@ -4,7 +4,11 @@ use emulator::{
     Method,
     senders::{pubsub::Push, tasks::Attempt},
 };
-use receiver::{config::Config, record::{Format, Records}, server::Server};
+use receiver::{
+    config::Config,
+    record::{Format, Records},
+    server::Server,
+};
 use serde_json::{Value, json};
 
 use crate::harness::{self, AUDIENCE, MARKER, Receiver, Seen, TASKS, field, jobs};
@@ -19,7 +23,8 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 async fn a_record_has_exactly_the_documented_members_and_no_more() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
     let (_, record) = receiver.deliver("/tasks/done", &task("1")).await;
-    let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
+    let names =
+        |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(names(&record), "invocation logging.googleapis.com/labels message severity time");
     assert_eq!(
         names(&record["invocation"]),
@@ -37,25 +42,37 @@ async fn a_record_stands_in_its_requests_trace() {
     for (headers, span, sampled) in [
         (vec![("X-Cloud-Trace-Context", &*cloud)], json!("00f067aa0ba902b7"), true),
         (vec![("traceparent", &w3c)], json!("00f067aa0ba902b7"), false),
-        (vec![("traceparent", &w3c), ("X-Cloud-Trace-Context", "0af7651916cd43dd8448eb211c80319c/1;o=1")],
-            json!("00f067aa0ba902b7"), false),
+        (
+            vec![
+                ("traceparent", &w3c),
+                ("X-Cloud-Trace-Context", "0af7651916cd43dd8448eb211c80319c/1;o=1"),
+            ],
+            json!("00f067aa0ba902b7"),
+            false,
+        ),
         (vec![("traceparent", "nonsense"), ("X-Cloud-Trace-Context", TRACE)], Value::Null, false),
     ] {
-        let delivery = headers.iter().fold(task("1"), |delivery, (name, value)| delivery.header(name, value));
+        let delivery =
+            headers.iter().fold(task("1"), |delivery, (name, value)| delivery.header(name, value));
         let (_, record) = receiver.deliver("/tasks/done", &delivery).await;
-        assert_eq!(record["logging.googleapis.com/trace"], format!("projects/example/traces/{TRACE}"));
+        assert_eq!(
+            record["logging.googleapis.com/trace"],
+            format!("projects/example/traces/{TRACE}")
+        );
         assert_eq!(record["logging.googleapis.com/spanId"], span);
         assert_eq!(record["logging.googleapis.com/trace_sampled"], sampled);
     }
     for traceparent in ["", "00-0-0-00", &"0".repeat(5000)] {
-        let (_, record) = receiver.deliver("/tasks/done", &task("1").header("traceparent", traceparent)).await;
+        let (_, record) =
+            receiver.deliver("/tasks/done", &task("1").header("traceparent", traceparent)).await;
         assert_eq!(record["logging.googleapis.com/trace"], Value::Null);
     }
 }
 
 #[tokio::test]
 async fn without_a_project_no_trace_is_named_but_the_span_is() {
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("GOOGLE_CLOUD_PROJECT", "")]).await;
+    let mut receiver =
+        Receiver::with(jobs(&Seen::default()), &[("GOOGLE_CLOUD_PROJECT", "")]).await;
     let delivery = task("1").header("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01"));
     let (_, record) = receiver.deliver("/tasks/done", &delivery).await;
     assert_eq!(record["logging.googleapis.com/trace"], Value::Null);
@@ -66,16 +83,26 @@ async fn without_a_project_no_trace_is_named_but_the_span_is() {
 async fn what_others_make_long_or_full_of_control_characters_is_cut_and_stays_one_line() {
     let hostile = "\u{1}\n\r\u{7f}\u{2028}\"\\é".repeat(2000);
     let names = (0..40).map(|number| format!("k{number}")).collect::<Vec<_>>();
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", &names.join("|"))]).await;
-    let push = names.iter().fold(Push::new(&hostile, &hostile, MARKER), |push, name| push.attribute(name, &hostile));
+    let mut receiver =
+        Receiver::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", &names.join("|"))]).await;
+    let push = names
+        .iter()
+        .fold(Push::new(&hostile, &hostile, MARKER), |push, name| push.attribute(name, &hostile));
     let (answer, record) = receiver.deliver("/pubsub/give-up", &push.wrapped()).await;
     assert_eq!(answer.status, 200);
     let subscription = record["invocation"]["pubsub"]["subscription"].as_str().unwrap();
-    assert!(subscription.starts_with(&hostile[..100]) && subscription.ends_with("bytes cut]"), "{subscription}");
+    assert!(
+        subscription.starts_with(&hostile[..100]) && subscription.ends_with("bytes cut]"),
+        "{subscription}"
+    );
     assert_eq!(record["invocation"]["pubsub"]["attributes"].as_object().unwrap().len(), 16);
 
     let long = "x".repeat(10_000);
-    let token = receiver.issuer.id_token(AUDIENCE, TASKS).claim("email", &*long).claim("aud", "\u{1}".repeat(2000));
+    let token = receiver
+        .issuer
+        .id_token(AUDIENCE, TASKS)
+        .claim("email", &*long)
+        .claim("aud", "\u{1}".repeat(2000));
     let token = receiver.secret(receiver.issuer.sign(&token).unwrap());
     let (_, record) = receiver.send("/tasks/done", &task("1").bearer(&token)).await;
     assert_eq!(field(&record, "outcome"), "refused");
@@ -85,10 +112,15 @@ async fn what_others_make_long_or_full_of_control_characters_is_cut_and_stays_on
 
 #[tokio::test]
 async fn attributes_stand_in_a_record_only_where_the_setting_allows() {
-    let push = Push::new("projects/example/subscriptions/s", "1", "x").attribute("kind", "order").attribute("mail", MARKER);
+    let push = Push::new("projects/example/subscriptions/s", "1", "x")
+        .attribute("kind", "order")
+        .attribute("mail", MARKER);
     let mut silent = Receiver::start(jobs(&Seen::default())).await;
-    let mut allowed = Receiver::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", "kind|other")]).await;
-    for (receiver, expected) in [(&mut silent, Value::Null), (&mut allowed, json!({"kind": "order"}))] {
+    let mut allowed =
+        Receiver::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", "kind|other")]).await;
+    for (receiver, expected) in
+        [(&mut silent, Value::Null), (&mut allowed, json!({"kind": "order"}))]
+    {
         let (_, record) = receiver.deliver("/pubsub/done", &push.wrapped()).await;
         assert_eq!(record["invocation"]["pubsub"]["attributes"], expected);
     }
@@ -100,11 +132,13 @@ async fn for_people_a_record_is_one_line_with_and_without_colour() {
         let issuer = emulator::Issuer::start(0).await.unwrap();
         let settings = harness::settings(&issuer);
         let table = jobs(&Seen::default());
-        let config = Config::from_lookup(&table.senders(), |name| settings.get(name).cloned()).unwrap();
+        let config =
+            Config::from_lookup(&table.senders(), |name| settings.get(name).cloned()).unwrap();
         let (sink, lines) = std::sync::mpsc::channel();
-        let records = Records::to(Format::Text { is_coloured }, config.about.clone(), move |line| {
-            sink.send(String::from_utf8(line.to_vec()).unwrap()).unwrap();
-        });
+        let records =
+            Records::to(Format::Text { is_coloured }, config.about.clone(), move |line| {
+                sink.send(String::from_utf8(line.to_vec()).unwrap()).unwrap();
+            });
         let server = Server::bind(config, table, records).unwrap();
         let url = format!("http://{}/tasks/retry", server.address());
         let delivery = Attempt { method: Method::Post, ..Attempt::first("q\u{9b}", "1") }
@@ -112,7 +146,8 @@ async fn for_people_a_record_is_one_line_with_and_without_colour() {
             .header("X-CloudTasks-QueueName", "q")
             .bearer(&issuer.token(AUDIENCE, TASKS).unwrap());
         let courier = emulator::Courier::new().unwrap();
-        let stop = async { assert_eq!(courier.deliver(&url, &delivery).await.unwrap().status, 500) };
+        let stop =
+            async { assert_eq!(courier.deliver(&url, &delivery).await.unwrap().status, 500) };
         server.run(stop).await.unwrap();
         let line = lines.try_iter().collect::<Vec<_>>().concat();
         assert_eq!(line.lines().count(), 1, "{line}");

@@ -14,27 +14,18 @@ use crate::harness::{MARKER, Receiver, Seen, field, jobs};
 
 async fn receiver() -> (Receiver, Seen) {
     let seen = Seen::default();
-    (
-        Receiver::with(jobs(&seen), &[("RECORD_ATTRIBUTES", "eventType|kind")]).await,
-        seen,
-    )
+    (Receiver::with(jobs(&seen), &[("RECORD_ATTRIBUTES", "eventType|kind")]).await, seen)
 }
 
 /// An attempt at a task as the documentation describes it, with a body that no record may show.
 fn task(task: &str) -> Attempt {
-    Attempt {
-        body: MARKER.into(),
-        ..Attempt::first("receipts", task)
-    }
+    Attempt { body: MARKER.into(), ..Attempt::first("receipts", task) }
 }
 
 #[tokio::test]
 async fn scheduler_runs_arrive_by_every_method_with_their_name_and_time() {
     let (mut receiver, seen) = receiver().await;
-    for (number, method) in [Method::Get, Method::Post, Method::Put]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, method) in [Method::Get, Method::Post, Method::Put].into_iter().enumerate() {
         let mut run = Run::new("nightly");
         run.method = method;
         run.schedule_time = Some(format!("2026-10-05T01:41:0{number}-07:00"));
@@ -44,25 +35,13 @@ async fn scheduler_runs_arrive_by_every_method_with_their_name_and_time() {
         let (answer, record) = receiver.deliver("/scheduler/done", &run.delivery()).await;
         assert_eq!(answer.status, 204);
         assert_eq!(field(&record, "outcome"), "done");
-        assert_eq!(
-            field(&record, "first_due"),
-            format!("2026-10-05T08:41:0{number}Z")
-        );
-        assert_eq!(
-            field(&record, "id"),
-            format!("nightly/2026-10-05T01:41:0{number}-07:00")
-        );
+        assert_eq!(field(&record, "first_due"), format!("2026-10-05T08:41:0{number}Z"));
+        assert_eq!(field(&record, "id"), format!("nightly/2026-10-05T01:41:0{number}-07:00"));
         assert_eq!(record["invocation"]["scheduler"]["job_name"], "nightly");
         let invocation = seen.one();
-        assert_eq!(
-            invocation.payload,
-            if method.takes_body() { MARKER } else { "" }
-        );
+        assert_eq!(invocation.payload, if method.takes_body() { MARKER } else { "" });
         assert_eq!(invocation.attempt, None);
-        assert_eq!(
-            invocation.caller.email(),
-            Some("scheduler@example.iam.gserviceaccount.com")
-        );
+        assert_eq!(invocation.caller.email(), Some("scheduler@example.iam.gserviceaccount.com"));
         assert!(invocation.lag().unwrap().as_secs() > 0);
         let remaining_secs = invocation.remaining().as_secs();
         assert!((160..170).contains(&remaining_secs), "{remaining_secs}");
@@ -72,11 +51,7 @@ async fn scheduler_runs_arrive_by_every_method_with_their_name_and_time() {
 #[tokio::test]
 async fn a_run_started_by_hand_without_name_and_time_runs_and_is_recorded_as_unnamed() {
     let (mut receiver, seen) = receiver().await;
-    let run = Run {
-        job_name: None,
-        schedule_time: None,
-        ..Run::new("nightly")
-    };
+    let run = Run { job_name: None, schedule_time: None, ..Run::new("nightly") };
     let (answer, record) = receiver.deliver("/scheduler/done", &run.delivery()).await;
     assert_eq!(answer.status, 204);
     assert_eq!(field(&record, "dedup"), "unnamed");
@@ -95,17 +70,11 @@ async fn tasks_arrive_by_every_method_without_a_content_type() {
         }
         let delivery = attempt.delivery();
         assert!(
-            delivery
-                .headers
-                .iter()
-                .all(|(name, _)| !name.eq_ignore_ascii_case("content-type"))
+            delivery.headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("content-type"))
         );
         let (answer, record) = receiver.deliver("/tasks/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "outcome")), (204, "done"));
-        assert_eq!(
-            seen.one().payload,
-            if method.takes_body() { MARKER } else { "" }
-        );
+        assert_eq!(seen.one().payload, if method.takes_body() { MARKER } else { "" });
     }
 }
 
@@ -130,17 +99,9 @@ async fn a_tasks_retry_says_which_attempt_it_is_and_what_came_before() {
     );
     let invocation = seen.one();
     assert_eq!(invocation.attempt, Some(4));
-    assert_eq!(
-        invocation.idempotency_key().as_deref(),
-        Some("tasks:receipts/4711")
-    );
-    let Origin::Tasks(origin) = invocation.origin else {
-        panic!("not a task")
-    };
-    assert_eq!(
-        (origin.retry_reason, origin.previous_response),
-        (None, Some(503))
-    );
+    assert_eq!(invocation.idempotency_key().as_deref(), Some("tasks:receipts/4711"));
+    let Origin::Tasks(origin) = invocation.origin else { panic!("not a task") };
+    assert_eq!((origin.retry_reason, origin.previous_response), (None, Some(503)));
 }
 
 #[tokio::test]
@@ -153,14 +114,8 @@ async fn a_tasks_headers_that_make_no_sense_are_left_out_and_fail_nothing() {
         .header("X-CloudTasks-TaskExecutionCount", "-1");
     let (answer, record) = receiver.deliver("/tasks/done", &delivery).await;
     assert_eq!(answer.status, 204);
-    assert_eq!(
-        record["invocation"]["tasks"],
-        json!({"queue": "receipts", "task": "odd"})
-    );
-    assert_eq!(
-        (seen.one().attempt, record["invocation"]["lag_ms"].clone()),
-        (None, Value::Null)
-    );
+    assert_eq!(record["invocation"]["tasks"], json!({"queue": "receipts", "task": "odd"}));
+    assert_eq!((seen.one().attempt, record["invocation"]["lag_ms"].clone()), (None, Value::Null));
 }
 
 /// The largest envelope in <https://cloud.google.com/pubsub/docs/push>, both spellings at once.
@@ -181,9 +136,7 @@ fn envelope() -> Value {
 }
 
 fn push(body: &Value) -> Delivery {
-    Push::new("projects/example/subscriptions/uploads", "1", "")
-        .wrapped()
-        .body(body.to_string())
+    Push::new("projects/example/subscriptions/uploads", "1", "").wrapped().body(body.to_string())
 }
 
 #[tokio::test]
@@ -191,10 +144,7 @@ async fn the_largest_envelope_that_pubsub_documents_is_read_whole() {
     let (mut receiver, seen) = receiver().await;
     let (answer, record) = receiver.deliver("/pubsub/done", &push(&envelope())).await;
     assert_eq!(answer.status, 204);
-    assert_eq!(
-        field(&record, "id"),
-        "projects/example/subscriptions/uploads/2070443601311540"
-    );
+    assert_eq!(field(&record, "id"), "projects/example/subscriptions/uploads/2070443601311540");
     assert_eq!(record["invocation"]["attempt"], 5);
     assert_eq!(
         record["invocation"]["pubsub"],
@@ -204,13 +154,8 @@ async fn the_largest_envelope_that_pubsub_documents_is_read_whole() {
     let invocation = seen.one();
     assert_eq!(invocation.payload, MARKER);
     assert_eq!(invocation.attributes["secret"], MARKER);
-    assert_eq!(
-        invocation.first_due.unwrap().to_string(),
-        "2021-02-26T19:13:55.749Z"
-    );
-    let Origin::Pubsub(message) = invocation.origin else {
-        panic!("not a message")
-    };
+    assert_eq!(invocation.first_due.unwrap().to_string(), "2021-02-26T19:13:55.749Z");
+    let Origin::Pubsub(message) = invocation.origin else { panic!("not a message") };
     assert_eq!(message.ordering_key.as_deref(), Some("a-key"));
 }
 
@@ -232,32 +177,17 @@ async fn an_envelope_is_read_without_whatever_may_be_absent() {
     {
         let mut body = envelope();
         let (parent, name) = absent.rsplit_once('/').unwrap();
-        body.pointer_mut(parent)
-            .unwrap()
-            .as_object_mut()
-            .unwrap()
-            .remove(name)
-            .unwrap();
+        body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).unwrap();
         body["subscription"] = format!("projects/example/subscriptions/s{number}").into();
         let (answer, record) = receiver.deliver("/pubsub/done", &push(&body)).await;
-        assert_eq!(
-            (answer.status, field(&record, "outcome")),
-            (204, "done"),
-            "without {absent}"
-        );
+        assert_eq!((answer.status, field(&record, "outcome")), (204, "done"), "without {absent}");
         let invocation = seen.one();
-        assert!(
-            invocation.id.is_some() && invocation.first_due.is_some(),
-            "without {absent}"
-        );
+        assert!(invocation.id.is_some() && invocation.first_due.is_some(), "without {absent}");
         assert_eq!(invocation.attempt, (name != "deliveryAttempt").then_some(5));
         assert_eq!(invocation.payload, if name == "data" { "" } else { MARKER });
     }
     let mut unnamed = envelope();
-    unnamed["message"]
-        .as_object_mut()
-        .unwrap()
-        .retain(|name, _| !name.starts_with("message"));
+    unnamed["message"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("message"));
     let (_, record) = receiver.deliver("/pubsub/done", &push(&unnamed)).await;
     assert_eq!(field(&record, "dedup"), "unnamed");
 }
@@ -267,9 +197,8 @@ async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_head
     let (mut receiver, seen) = receiver().await;
     let push =
         Push::new("projects/example/subscriptions/raw", "77", MARKER).attribute("kind", "order");
-    for (number, spelling) in ["x-goog-pubsub-ordering-key", "x-goog-ordering-key"]
-        .into_iter()
-        .enumerate()
+    for (number, spelling) in
+        ["x-goog-pubsub-ordering-key", "x-goog-ordering-key"].into_iter().enumerate()
     {
         let delivery = push
             .unwrapped_with_metadata()
@@ -278,24 +207,16 @@ async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_head
             .header(spelling, "a-key");
         let (answer, record) = receiver.deliver("/pubsub/done", &delivery).await;
         assert_eq!(answer.status, 204);
-        assert_eq!(
-            field(&record, "id"),
-            format!("projects/example/subscriptions/raw/77{number}")
-        );
+        assert_eq!(field(&record, "id"), format!("projects/example/subscriptions/raw/77{number}"));
         assert_eq!(record["invocation"]["pubsub"]["wrapped"], false);
-        assert_eq!(
-            record["invocation"]["pubsub"]["attributes"],
-            json!({"kind": "order"})
-        );
+        assert_eq!(record["invocation"]["pubsub"]["attributes"], json!({"kind": "order"}));
         let invocation = seen.one();
         assert_eq!(invocation.payload, MARKER);
         assert_eq!(
             invocation.attributes,
             BTreeMap::from([("kind".to_owned(), "order".to_owned())])
         );
-        let Origin::Pubsub(message) = invocation.origin else {
-            panic!("not a message")
-        };
+        let Origin::Pubsub(message) = invocation.origin else { panic!("not a message") };
         assert_eq!(message.ordering_key.as_deref(), Some("a-key"));
         assert!(message.publish_time.is_some());
     }
@@ -304,20 +225,10 @@ async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_head
 #[tokio::test]
 async fn an_unwrapped_message_without_metadata_is_its_body_and_nothing_else() {
     let (mut receiver, seen) = receiver().await;
-    for body in [
-        MARKER,
-        "{\"message\":\"hello\"}",
-        "{\"order\":1}",
-        "[1]",
-        "",
-    ] {
+    for body in [MARKER, "{\"message\":\"hello\"}", "{\"order\":1}", "[1]", ""] {
         let delivery = Push::new("projects/example/subscriptions/raw", "77", body).unwrapped();
         let (answer, record) = receiver.deliver("/pubsub/done", &delivery).await;
-        assert_eq!(
-            (answer.status, field(&record, "dedup")),
-            (204, "unnamed"),
-            "{body}"
-        );
+        assert_eq!((answer.status, field(&record, "dedup")), (204, "unnamed"), "{body}");
         assert_eq!(record["invocation"]["pubsub"], json!({"wrapped": false}));
         assert_eq!(seen.one().payload, body);
     }
@@ -332,10 +243,9 @@ fn event(id: &str) -> CloudEvent {
 async fn an_event_is_the_same_in_binary_and_structured_mode() {
     let (mut receiver, seen) = receiver().await;
     let mut handed = Vec::new();
-    for (mode, delivery) in [
-        ("binary", event("b-1").binary()),
-        ("structured", event("s-1").structured()),
-    ] {
+    for (mode, delivery) in
+        [("binary", event("b-1").binary()), ("structured", event("s-1").structured())]
+    {
         let (answer, record) = receiver.deliver("/events/done", &delivery).await;
         assert_eq!(answer.status, 204, "{mode}");
         let of_event = &record["invocation"]["events"];
@@ -347,9 +257,7 @@ async fn an_event_is_the_same_in_binary_and_structured_mode() {
             serde_json::from_str::<Value>(&invocation.payload).unwrap(),
             json!({"bucket": "uploads", "name": MARKER, "size": "1024"})
         );
-        let Origin::Events(origin) = invocation.origin else {
-            panic!("not an event")
-        };
+        let Origin::Events(origin) = invocation.origin else { panic!("not an event") };
         handed.push((
             origin.source,
             origin.event_type,
@@ -363,14 +271,10 @@ async fn an_event_is_the_same_in_binary_and_structured_mode() {
 #[tokio::test]
 async fn binary_mode_decodes_percent_encoded_attributes() {
     let (mut receiver, seen) = receiver().await;
-    let delivery = event("p-1")
-        .binary()
-        .header("ce-subject", "objects/caf%C3%A9%20menu.pdf");
+    let delivery = event("p-1").binary().header("ce-subject", "objects/caf%C3%A9%20menu.pdf");
     let (answer, _) = receiver.deliver("/events/done", &delivery).await;
     assert_eq!(answer.status, 204);
-    let Origin::Events(origin) = seen.one().origin else {
-        panic!("not an event")
-    };
+    let Origin::Events(origin) = seen.one().origin else { panic!("not an event") };
     assert_eq!(origin.subject.as_deref(), Some("objects/café menu.pdf"));
 }
 
@@ -395,10 +299,7 @@ async fn a_message_published_event_gives_the_job_the_message_itself() {
     published.event_type = "google.cloud.pubsub.topic.v1.messagePublished".to_owned();
     published.source = "//pubsub.googleapis.com/projects/example/topics/orders".to_owned();
     published.data = envelope().to_string().into_bytes();
-    for (number, delivery) in [published.binary(), published.structured()]
-        .into_iter()
-        .enumerate()
-    {
+    for (number, delivery) in [published.binary(), published.structured()].into_iter().enumerate() {
         let job = ["/events/done", "/events/fail-once"][number];
         let (_, record) = receiver.deliver(job, &delivery).await;
         assert_eq!(record["invocation"]["attempt"], 5);

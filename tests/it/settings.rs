@@ -1,7 +1,8 @@
 //! Settings: all faults at once, each with what to do; warnings; the command line.
 
 use std::{
-    collections::BTreeMap,
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
     process::{Command, Output},
 };
 
@@ -28,7 +29,9 @@ fn whole() -> BTreeMap<&'static str, &'static str> {
 
 fn read(settings: &BTreeMap<&str, &str>) -> Result<Config, Faults> {
     let table = every_job(&Seen::default());
-    Config::from_lookup(&table.senders(), |name| settings.get(name).map(|value| (*value).to_owned()))
+    Config::from_lookup(&table.senders(), |name| {
+        settings.get(name).map(|value| (*value).to_owned())
+    })
 }
 
 fn faults(changes: &[(&'static str, &'static str)]) -> Vec<String> {
@@ -56,7 +59,11 @@ fn the_least_that_every_sender_needs_has_no_fault_and_no_warning() {
 fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do() {
     for (changes, name, expected) in [
         (&[("AUTH", "")][..], "AUTH is not set", "verify or platform"),
-        (&[("AUTH", "Verify")], "AUTH is \"Verify\"", "verify (check each ID token here) or platform"),
+        (
+            &[("AUTH", "Verify")],
+            "AUTH is \"Verify\"",
+            "verify (check each ID token here) or platform",
+        ),
         (&[("TASKS_AUTH", "none")], "TASKS_AUTH is \"none\"", "verify"),
         (&[("AUDIENCE", "")], "AUDIENCE is not set", "the audience"),
         (&[("AUDIENCE", "|")], "AUDIENCE is \"|\"", "one or more values"),
@@ -77,15 +84,45 @@ fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do()
         (&[("LOG_LEVEL", "3")], "LOG_LEVEL is \"3\"", "error, warn"),
         (&[("OIDC_KEYS_URL", "certs")], "OIDC_KEYS_URL is \"certs\"", "an absolute URL"),
         (&[("AUTH", "platform")], "PLATFORM_IDENTITY is not set", "cloud-run, iap, or the header"),
-        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloudrun")], "PLATFORM_IDENTITY is \"cloudrun\"", "cloud-run"),
-        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "x-jwt-payload")], "HOST is \"0.0.0.0\"", "loopback"),
-        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "x-jwt-payload"), ("PROXY_CALLERS", "p@example.com")],
-            "PROXY_AUDIENCE is not set", "the audience"),
-        (&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "iap"), ("EVENTS_CALLERS", "")],
-            "EVENTS_CALLERS is not set", "accounts"),
-        (&[("K_SERVICE", "orders"), ("OIDC_ISSUER", "http://127.0.0.1:8800")], "OIDC_ISSUER is", "Google's issuer"),
-        (&[("K_SERVICE", "orders"), ("OIDC_KEYS_URL", "http://127.0.0.1:8800/certs")], "OIDC_KEYS_URL is", "https"),
-        (&[("K_SERVICE", "orders"), ("ALLOW_TEST_ISSUER", "yes"), ("OIDC_ISSUER", "x")], "ALLOW_TEST_ISSUER is", "1"),
+        (
+            &[("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloudrun")],
+            "PLATFORM_IDENTITY is \"cloudrun\"",
+            "cloud-run",
+        ),
+        (
+            &[("AUTH", "platform"), ("PLATFORM_IDENTITY", "x-jwt-payload")],
+            "HOST is \"0.0.0.0\"",
+            "loopback",
+        ),
+        (
+            &[
+                ("AUTH", "platform"),
+                ("PLATFORM_IDENTITY", "x-jwt-payload"),
+                ("PROXY_CALLERS", "p@example.com"),
+            ],
+            "PROXY_AUDIENCE is not set",
+            "the audience",
+        ),
+        (
+            &[("AUTH", "platform"), ("PLATFORM_IDENTITY", "iap"), ("EVENTS_CALLERS", "")],
+            "EVENTS_CALLERS is not set",
+            "accounts",
+        ),
+        (
+            &[("K_SERVICE", "orders"), ("OIDC_ISSUER", "http://127.0.0.1:8800")],
+            "OIDC_ISSUER is",
+            "Google's issuer",
+        ),
+        (
+            &[("K_SERVICE", "orders"), ("OIDC_KEYS_URL", "http://127.0.0.1:8800/certs")],
+            "OIDC_KEYS_URL is",
+            "https",
+        ),
+        (
+            &[("K_SERVICE", "orders"), ("ALLOW_TEST_ISSUER", "yes"), ("OIDC_ISSUER", "x")],
+            "ALLOW_TEST_ISSUER is",
+            "1",
+        ),
     ] {
         let faults = faults(changes);
         let found = faults.iter().find(|fault| fault.starts_with(name));
@@ -97,7 +134,13 @@ fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do()
 
 #[test]
 fn all_faults_are_reported_together_and_once() {
-    let faults = faults(&[("AUDIENCE", ""), ("TASKS_CALLERS", "x"), ("PORT", "x"), ("DEDUP", "x"), ("EVENTS_AUTH", "x")]);
+    let faults = faults(&[
+        ("AUDIENCE", ""),
+        ("TASKS_CALLERS", "x"),
+        ("PORT", "x"),
+        ("DEDUP", "x"),
+        ("EVENTS_AUTH", "x"),
+    ]);
     assert_eq!(faults.len(), 5, "{faults:#?}");
 }
 
@@ -105,27 +148,55 @@ fn all_faults_are_reported_together_and_once() {
 fn a_sender_without_a_job_needs_no_settings() {
     let mut table = Jobs::default();
     table.tasks("done", async |_: receiver::invocation::Invocation<()>| Ok(()));
-    let settings = BTreeMap::from([("AUTH", "verify"), ("AUDIENCE", "a"), ("TASKS_CALLERS", "t@example.com")]);
-    Config::from_lookup(&table.senders(), |name| settings.get(name).map(|value| (*value).to_owned())).unwrap();
+    let settings =
+        BTreeMap::from([("AUTH", "verify"), ("AUDIENCE", "a"), ("TASKS_CALLERS", "t@example.com")]);
+    Config::from_lookup(&table.senders(), |name| {
+        settings.get(name).map(|value| (*value).to_owned())
+    })
+    .unwrap();
     Config::from_lookup(&Jobs::default().senders(), |_| None).unwrap();
 }
 
 #[test]
 fn a_senders_own_setting_goes_before_the_one_for_all() {
-    let own = [("SCHEDULER_AUTH", "platform"), ("SCHEDULER_PLATFORM_IDENTITY", "cloud-run"), ("AUDIENCE", ""),
-        ("SCHEDULER_CALLERS", ""), ("TASKS_AUDIENCE", "a"), ("PUBSUB_AUDIENCE", "b"), ("EVENTS_AUDIENCE", "c")];
+    let own = [
+        ("SCHEDULER_AUTH", "platform"),
+        ("SCHEDULER_PLATFORM_IDENTITY", "cloud-run"),
+        ("AUDIENCE", ""),
+        ("SCHEDULER_CALLERS", ""),
+        ("TASKS_AUDIENCE", "a"),
+        ("PUBSUB_AUDIENCE", "b"),
+        ("EVENTS_AUDIENCE", "c"),
+    ];
     assert_eq!(faults(&own), <[String; 0]>::default());
 }
 
 #[test]
 fn what_is_doubtful_is_warned_about_with_what_to_do() {
-    let platform = [("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloud-run"), ("TASKS_CALLERS", ""), ("AUDIENCE", "")];
+    let platform = [
+        ("AUTH", "platform"),
+        ("PLATFORM_IDENTITY", "cloud-run"),
+        ("TASKS_CALLERS", ""),
+        ("AUDIENCE", ""),
+    ];
     for (changes, warning) in [
-        (&[("TASKS_DEADLINE", "5m")][..], "TASKS_DEADLINE is 300s, not below TASKS_DISPATCH_DEADLINE, 240s"),
+        (
+            &[("TASKS_DEADLINE", "5m")][..],
+            "TASKS_DEADLINE is 300s, not below TASKS_DISPATCH_DEADLINE, 240s",
+        ),
         (&[("TASKS_DEADLINE", "5m")], "TASKS_DEADLINE is 300s, not below REQUEST_TIMEOUT, 300s"),
-        (&[("TASKS_DISPATCH_DEADLINE", "10m")], "TASKS_DISPATCH_DEADLINE is 600s, not below REQUEST_TIMEOUT, 300s"),
-        (&[("PUBSUB_DEADLINE", "10s")], "PUBSUB_DEADLINE is 10s, not below PUBSUB_ACK_DEADLINE, 10s"),
-        (&platform, "TASKS_CALLERS is not set: every account that the front end lets through may call /tasks"),
+        (
+            &[("TASKS_DISPATCH_DEADLINE", "10m")],
+            "TASKS_DISPATCH_DEADLINE is 600s, not below REQUEST_TIMEOUT, 300s",
+        ),
+        (
+            &[("PUBSUB_DEADLINE", "10s")],
+            "PUBSUB_DEADLINE is 10s, not below PUBSUB_ACK_DEADLINE, 10s",
+        ),
+        (
+            &platform,
+            "TASKS_CALLERS is not set: every account that the front end lets through may call /tasks",
+        ),
         (&platform, "AUDIENCE is not set for tasks"),
         (&platform, "deploy with --no-allow-unauthenticated"),
         (&[("MAX_INSTANCES", "3")], "DEDUP is memory and MAX_INSTANCES is 3"),
@@ -138,9 +209,56 @@ fn what_is_doubtful_is_warned_about_with_what_to_do() {
     assert_eq!(warnings(&[("MAX_INSTANCES", "3"), ("DEDUP", "off")]), <[String; 0]>::default());
 }
 
+#[test]
+fn the_example_names_every_setting_that_is_read_and_its_defaults_are_the_real_ones() {
+    let example = include_str!("../../.env.example");
+    let lines = || {
+        example.lines().filter_map(|line| line.strip_prefix('#').unwrap_or(line).split_once('='))
+    };
+    let named: BTreeSet<&str> = lines()
+        .map(|(name, _)| name)
+        .filter(|name| name.chars().all(|c| c.is_ascii_uppercase() || c == '_'))
+        .collect();
+    // Each kind of guard reads settings that the others do not.
+    let asked = RefCell::new(BTreeSet::new());
+    for (auth, identity) in [("verify", ""), ("platform", "x-jwt-payload"), ("platform", "iap")] {
+        let lookup = |name: &str| {
+            asked.borrow_mut().insert(name.to_owned());
+            match name {
+                "AUTH" => Some(auth.to_owned()),
+                "PLATFORM_IDENTITY" => Some(identity.to_owned()),
+                _ => None,
+            }
+        };
+        let _ = Config::from_lookup(&every_job(&Seen::default()).senders(), lookup);
+    }
+    let asked = asked.into_inner();
+    assert_eq!(named, asked.iter().map(String::as_str).collect());
+
+    let settings: BTreeMap<&str, &str> =
+        lines().filter(|(name, _)| !name.starts_with('#')).collect();
+    let config = read(&whole()).unwrap();
+    for setting in
+        config.effective.iter().filter(|setting| setting.is_default && setting.name != "WORKERS")
+    {
+        let mut changed = whole();
+        changed.insert(&setting.name, settings[&*setting.name]);
+        let read = read(&changed).unwrap_or_else(|faults| panic!("{faults}"));
+        let found = read.effective.iter().find(|found| found.name == setting.name).unwrap();
+        // The one default that depends on a setting of `whole`.
+        let expected = if setting.name == "TASKS_DEADLINE" { "290s" } else { &setting.value };
+        assert_eq!(found.value, expected, "{}", setting.name);
+    }
+}
+
 /// The binary with these settings and no others.
 fn run(arguments: &[&str], settings: &BTreeMap<&str, &str>) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_receiver")).args(arguments).env_clear().envs(settings).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_receiver"))
+        .args(arguments)
+        .env_clear()
+        .envs(settings)
+        .output()
+        .unwrap()
 }
 
 /// As [`whole`], whatever jobs the table has.
@@ -156,7 +274,8 @@ fn check(changes: &[(&'static str, &'static str)]) -> (Option<i32>, String, Stri
 fn check_prints_the_settings_in_effect_and_exits_0() {
     let (code, out, err) = check(&[("PORT", "9000"), ("K_SERVICE", "orders")]);
     assert_eq!((code, &*err), (Some(0), ""), "{out}");
-    let line = |name: &str| out.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
+    let line =
+        |name: &str| out.lines().find(|line| line.starts_with(name)).unwrap_or_default().to_owned();
     assert!(line("PORT ").ends_with("9000"), "{out}");
     assert!(line("HOST ").ends_with("0.0.0.0  (default)"), "{out}");
     assert!(line("warning: DEDUP is memory").contains("MAX_INSTANCES"), "{out}");
@@ -184,9 +303,13 @@ fn without_any_setting_the_faults_are_those_of_the_jobs_in_the_table() {
 
 #[test]
 fn the_command_line_helps_and_refuses_what_it_does_not_know() {
-    for (arguments, code) in
-        [(&["--help"][..], 0), (&["--version"], 0), (&["serve"], 64), (&["check", "twice"], 64), (&["--port", "1"], 64)]
-    {
+    for (arguments, code) in [
+        (&["--help"][..], 0),
+        (&["--version"], 0),
+        (&["serve"], 64),
+        (&["check", "twice"], 64),
+        (&["--port", "1"], 64),
+    ] {
         let output = run(arguments, &BTreeMap::new());
         assert_eq!(output.status.code(), Some(code), "{arguments:?}");
         let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();

@@ -43,9 +43,5 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
             false
         }
     };
-    Ok(if is_clean {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if is_clean { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

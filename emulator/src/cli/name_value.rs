@@ -44,9 +44,6 @@ mod tests {
             assert_eq!(super::json(argument).unwrap().1, expected, "{argument}");
         }
         assert!(super::json("=5").is_err());
-        assert_eq!(
-            header("A: b: c").unwrap(),
-            ("A".to_owned(), "b: c".to_owned())
-        );
+        assert_eq!(header("A: b: c").unwrap(), ("A".to_owned(), "b: c".to_owned()));
     }
 }

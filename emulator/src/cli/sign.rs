@@ -43,11 +43,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         (Some(own), _) => own.url(),
         (None, given) => given.unwrap_or_default(),
     };
-    let target = Target {
-        forward_url: args.forward,
-        audience: args.audience,
-        email: args.email,
-    };
+    let target = Target { forward_url: args.forward, audience: args.audience, email: args.email };
     let forward_url = target.forward_url.clone();
     let proxy = Proxy::start(args.listen, target, RunningIssuer::at(&issuer_url)?).await?;
     writeln!(

@@ -49,10 +49,7 @@ impl Receiver {
         // A name without a slash would be looked up in the search path, which the child has not.
         let found = binary.canonicalize();
         let binary = found.map_err(|error| {
-            Error::Receiver(format!(
-                "is not at {}: {error}; build it first",
-                binary.display()
-            ))
+            Error::Receiver(format!("is not at {}: {error}; build it first", binary.display()))
         })?;
         let mut child = Command::new(&binary)
             .env_clear()
@@ -80,12 +77,7 @@ impl Receiver {
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(read_lines(stdout, tell));
         }
-        let mut receiver = Receiver {
-            child,
-            lines,
-            url: String::new(),
-            strays: Vec::new(),
-        };
+        let mut receiver = Receiver { child, lines, url: String::new(), strays: Vec::new() };
         receiver.url = timeout(START_WITHIN, receiver.listening())
             .await
             .map_err(|_| Error::Receiver(format!("did not listen within {START_WITHIN:?}")))??;
@@ -125,33 +117,23 @@ impl Receiver {
     /// [`Error::Receiver`] if it is not; then it is killed.
     pub(super) async fn stop(mut self) -> Result<Ending, Error> {
         if let Some(id) = self.child.id() {
-            let sent = Command::new("kill")
-                .args(["-TERM", &id.to_string()])
-                .status()
-                .await;
+            let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
             sent.map_err(|error| Error::Receiver(format!("cannot be sent SIGTERM: {error}")))?;
         }
         let ended = timeout(STOP_WITHIN, self.child.wait()).await;
         let Ok(status) = ended else {
             self.child.kill().await?;
-            return Err(Error::Receiver(format!(
-                "did not stop within {STOP_WITHIN:?} of SIGTERM"
-            )));
+            return Err(Error::Receiver(format!("did not stop within {STOP_WITHIN:?} of SIGTERM")));
         };
         let status = status?;
         if !status.success() {
-            return Err(Error::Receiver(format!(
-                "stopped with {status} instead of exit code 0"
-            )));
+            return Err(Error::Receiver(format!("stopped with {status} instead of exit code 0")));
         }
         let mut records = Vec::new();
         while let Some(line) = self.lines.recv().await {
             records.extend(self.record(line));
         }
-        Ok(Ending {
-            records,
-            strays: self.strays,
-        })
+        Ok(Ending { records, strays: self.strays })
     }
 
     /// The invocation in a line of the log, if it is a record.
@@ -174,9 +156,7 @@ impl Receiver {
             }
         }
         let status = self.child.wait().await?;
-        Err(Error::Receiver(format!(
-            "ended before it listened, with {status}"
-        )))
+        Err(Error::Receiver(format!("ended before it listened, with {status}")))
     }
 }
 

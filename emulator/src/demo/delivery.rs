@@ -49,10 +49,7 @@ impl Step {
         let expected = &self.expected;
         let mut faults = Vec::new();
         if answer.status != expected.status {
-            faults.push(format!(
-                "answered {} instead of {}",
-                answer.status, expected.status
-            ));
+            faults.push(format!("answered {} instead of {}", answer.status, expected.status));
         }
         let Some(record) = record else {
             faults.push("left no record".to_owned());
@@ -77,11 +74,7 @@ impl Step {
             compare("reason", text("reason"), expected.reason);
         }
         let status = record.get("status").map(Value::to_string);
-        compare(
-            "status",
-            status.as_deref(),
-            Some(&expected.status.to_string()),
-        );
+        compare("status", status.as_deref(), Some(&expected.status.to_string()));
         faults
     }
 }
@@ -132,37 +125,18 @@ mod tests {
     #[test]
     fn what_is_as_expected_has_no_faults() {
         assert_eq!(step().path(), "/scheduler/daily-report");
-        assert_eq!(
-            step().faults(&answer(401), Some(&record())),
-            Vec::<String>::new()
-        );
+        assert_eq!(step().faults(&answer(401), Some(&record())), Vec::<String>::new());
     }
 
     #[test]
     fn each_difference_is_told() {
         for (field, value, fault) in [
-            (
-                "sender",
-                json!("tasks"),
-                "recorded sender tasks instead of scheduler",
-            ),
+            ("sender", json!("tasks"), "recorded sender tasks instead of scheduler"),
             ("job", json!("x"), "recorded job x instead of daily-report"),
-            (
-                "outcome",
-                json!("done"),
-                "recorded outcome done instead of refused",
-            ),
-            (
-                "reason",
-                json!(null),
-                "recorded reason none instead of expired",
-            ),
+            ("outcome", json!("done"), "recorded outcome done instead of refused"),
+            ("reason", json!(null), "recorded reason none instead of expired"),
             ("status", json!(403), "recorded status 403 instead of 401"),
-            (
-                "caller",
-                json!({"email": "a@b"}),
-                "recorded caller a@b instead of none",
-            ),
+            ("caller", json!({"email": "a@b"}), "recorded caller a@b instead of none"),
         ] {
             let mut record = record();
             record[field] = value;

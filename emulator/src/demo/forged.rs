@@ -31,39 +31,21 @@ pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
         refused(
             "two Authorization headers",
             "several_tokens",
-            task("f-02")
-                .bearer(&valid)
-                .also("Authorization", &format!("Bearer {valid}")),
+            task("f-02").bearer(&valid).also("Authorization", &format!("Bearer {valid}")),
         ),
     ];
     let forgeries = [
         ("an OAuth access token", "access_token", access_token),
-        (
-            "no signature at all",
-            "unsupported_algorithm",
-            whole.unsigned()?,
-        ),
-        (
-            "alg none",
-            "unsupported_algorithm",
-            by_google(whole.clone().header("alg", "none"))?,
-        ),
+        ("no signature at all", "unsupported_algorithm", whole.unsigned()?),
+        ("alg none", "unsupported_algorithm", by_google(whole.clone().header("alg", "none"))?),
         (
             "HS256 with the public key",
             "unsupported_algorithm",
             whole.hs256_with_public_key(&google)?,
         ),
         ("RS512", "unsupported_algorithm", whole.rs512(&google)?),
-        (
-            "signature removed",
-            "signature_removed",
-            whole.signature_removed()?,
-        ),
-        (
-            "key in the header",
-            "embedded_key",
-            whole.embedded_key(&stranger)?,
-        ),
+        ("signature removed", "signature_removed", whole.signature_removed()?),
+        ("key in the header", "embedded_key", whole.embedded_key(&stranger)?),
         (
             "signed by the account",
             "self_signed",
@@ -74,11 +56,7 @@ pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
             "unknown_key",
             whole.clone().header("kid", stranger.id()).sign(&stranger)?,
         ),
-        (
-            "signed with another key",
-            "bad_signature",
-            whole.sign(&stranger)?,
-        ),
+        ("signed with another key", "bad_signature", whole.sign(&stranger)?),
         (
             "another issuer",
             "wrong_issuer",
@@ -90,11 +68,7 @@ pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
             by_google(whole.clone().claim("aud", "https://other.example"))?,
         ),
         ("expired", "expired", by_google(whole.clone().aged(7200))?),
-        (
-            "issued in the future",
-            "not_yet_valid",
-            by_google(whole.clone().aged(-600))?,
-        ),
+        ("issued in the future", "not_yet_valid", by_google(whole.clone().aged(-600))?),
         (
             "email not verified",
             "email_unverified",
@@ -105,11 +79,7 @@ pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
             "caller_not_allowed",
             as_other(genuine::caller(Sender::PubSub))?,
         ),
-        (
-            "a stranger's account",
-            "caller_not_allowed",
-            as_other("stranger@example.com")?,
-        ),
+        ("a stranger's account", "caller_not_allowed", as_other("stranger@example.com")?),
     ];
     for (index, (about, reason, token)) in forgeries.into_iter().enumerate() {
         let delivery = task(&format!("f-{:02}", index + 3)).bearer(&token);
@@ -133,11 +103,6 @@ fn refused(about: &'static str, reason: &'static str, delivery: Delivery) -> Ste
         about,
         job: "send-receipt",
         delivery,
-        expected: Expected {
-            outcome: "refused",
-            status,
-            reason: Some(reason),
-            caller: None,
-        },
+        expected: Expected { outcome: "refused", status, reason: Some(reason), caller: None },
     }
 }

@@ -26,9 +26,7 @@ pub(super) fn caller(sender: Sender) -> &'static str {
 pub(super) fn receipt(task: &str, order: &str, email: &str) -> Attempt {
     Attempt {
         headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
-        body: json!({"order": order, "email": email})
-            .to_string()
-            .into_bytes(),
+        body: json!({"order": order, "email": email}).to_string().into_bytes(),
         ..Attempt::first("receipts", task)
     }
 }
@@ -38,119 +36,32 @@ pub(super) fn receipt(task: &str, order: &str, email: &str) -> Attempt {
 /// # Errors
 /// [`Error::Crypto`] if a token cannot be signed.
 pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
-    let report = Run {
-        method: Method::Get,
-        ..Run::new("daily-report")
-    };
+    let report = Run { method: Method::Get, ..Run::new("daily-report") };
     let sent = receipt("4711", "A-1001", "ada@example.com");
     let retried = receipt("4712", "retry-me", "ada@example.com");
     let slowed = receipt("4713", "slow-down", "ada@example.com");
     let hopeless = receipt("4714", "A-1002", "nowhere");
     let wrapped = upload("2070443601311540");
     let unwrapped = upload("2070443601311541");
-    let poison = Push {
-        data: b"not json".to_vec(),
-        ..upload("2070443601311542")
-    };
-    let dead_letter = Push {
-        delivery_attempt: Some(5),
-        ..poison.clone()
-    };
+    let poison = Push { data: b"not json".to_vec(), ..upload("2070443601311542") };
+    let dead_letter = Push { delivery_attempt: Some(5), ..poison.clone() };
     let event = |id| CloudEvent::object_finalized(id, "uploads", "a.pdf", &object());
 
     let plan: [(&str, &str, Delivery, &str, u16); 14] = [
-        (
-            "a scheduled run",
-            "daily-report",
-            report.delivery(),
-            "done",
-            204,
-        ),
+        ("a scheduled run", "daily-report", report.delivery(), "done", 204),
         ("a task", "send-receipt", sent.delivery(), "done", 204),
-        (
-            "a task that fails",
-            "send-receipt",
-            retried.delivery(),
-            "retry",
-            500,
-        ),
-        (
-            "its next attempt",
-            "send-receipt",
-            retried.after(500).delivery(),
-            "done",
-            204,
-        ),
-        (
-            "the first task again",
-            "send-receipt",
-            sent.delivery(),
-            "duplicate",
-            200,
-        ),
-        (
-            "the queue should ease off",
-            "send-receipt",
-            slowed.delivery(),
-            "slow_down",
-            503,
-        ),
-        (
-            "a task that never can",
-            "send-receipt",
-            hopeless.delivery(),
-            "gave_up",
-            200,
-        ),
-        (
-            "a push, wrapped",
-            "index-upload",
-            wrapped.wrapped(),
-            "done",
-            204,
-        ),
-        (
-            "the same push again",
-            "index-upload",
-            wrapped.wrapped(),
-            "duplicate",
-            200,
-        ),
-        (
-            "a push, unwrapped",
-            "index-upload",
-            unwrapped.unwrapped_with_metadata(),
-            "done",
-            204,
-        ),
-        (
-            "no JSON, nowhere to put it",
-            "index-upload",
-            poison.wrapped(),
-            "unreadable",
-            200,
-        ),
-        (
-            "no JSON, dead-letter topic",
-            "index-upload",
-            dead_letter.wrapped(),
-            "unreadable",
-            422,
-        ),
-        (
-            "a CloudEvent, binary",
-            "index-upload",
-            event("e-1").binary(),
-            "done",
-            204,
-        ),
-        (
-            "a CloudEvent, structured",
-            "index-upload",
-            event("e-2").structured(),
-            "done",
-            204,
-        ),
+        ("a task that fails", "send-receipt", retried.delivery(), "retry", 500),
+        ("its next attempt", "send-receipt", retried.after(500).delivery(), "done", 204),
+        ("the first task again", "send-receipt", sent.delivery(), "duplicate", 200),
+        ("the queue should ease off", "send-receipt", slowed.delivery(), "slow_down", 503),
+        ("a task that never can", "send-receipt", hopeless.delivery(), "gave_up", 200),
+        ("a push, wrapped", "index-upload", wrapped.wrapped(), "done", 204),
+        ("the same push again", "index-upload", wrapped.wrapped(), "duplicate", 200),
+        ("a push, unwrapped", "index-upload", unwrapped.unwrapped_with_metadata(), "done", 204),
+        ("no JSON, nowhere to put it", "index-upload", poison.wrapped(), "unreadable", 200),
+        ("no JSON, dead-letter topic", "index-upload", dead_letter.wrapped(), "unreadable", 422),
+        ("a CloudEvent, binary", "index-upload", event("e-1").binary(), "done", 204),
+        ("a CloudEvent, structured", "index-upload", event("e-2").structured(), "done", 204),
     ];
     plan.into_iter()
         .map(|(about, job, delivery, outcome, status)| {
@@ -160,12 +71,7 @@ pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
                 about,
                 job,
                 delivery: delivery.bearer(&token),
-                expected: Expected {
-                    outcome,
-                    status,
-                    reason: None,
-                    caller: Some(caller),
-                },
+                expected: Expected { outcome, status, reason: None, caller: Some(caller) },
             })
         })
         .collect()

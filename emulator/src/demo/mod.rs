@@ -32,23 +32,9 @@ pub async fn run(binary: &Path, in_colour: bool, out: &mut impl Write) -> Result
     let mut report = Report::new(in_colour);
     let courier = Courier::new()?;
     report.heading(out, "what Google's senders deliver")?;
-    deliver(
-        genuine::steps(&issuer)?,
-        &courier,
-        &mut receiver,
-        &mut report,
-        out,
-    )
-    .await?;
+    deliver(genuine::steps(&issuer)?, &courier, &mut receiver, &mut report, out).await?;
     report.heading(out, "what must be refused")?;
-    deliver(
-        forged::steps(&issuer)?,
-        &courier,
-        &mut receiver,
-        &mut report,
-        out,
-    )
-    .await?;
+    deliver(forged::steps(&issuer)?, &courier, &mut receiver, &mut report, out).await?;
     report.stopped(receiver.stop().await);
     issuer.stop().await;
     report.verdict(out)?;

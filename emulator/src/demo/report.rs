@@ -27,12 +27,7 @@ enum Paint {
 
 impl Report {
     pub(super) fn new(in_colour: bool) -> Report {
-        Report {
-            in_colour,
-            deliveries: 0,
-            records: 0,
-            faults: Vec::new(),
-        }
+        Report { in_colour, deliveries: 0, records: 0, faults: Vec::new() }
     }
 
     pub(super) fn heading(&self, out: &mut impl Write, text: &str) -> io::Result<()> {
@@ -73,7 +68,7 @@ impl Report {
             step.job,
             step.about,
             caller,
-            self.paint(paint, &format!("{outcome_and_reason:<30}")),
+            self.paint(paint, &format!("{outcome_and_reason:<31}")),
             answer.status,
             answer.took.as_secs_f64() * 1000.0,
         )?;
@@ -90,16 +85,9 @@ impl Report {
         fault: &Error,
     ) -> io::Result<()> {
         self.deliveries += 1;
-        self.faults
-            .push(format!("{} ({}): {fault}", step.path(), step.about));
+        self.faults.push(format!("{} ({}): {fault}", step.path(), step.about));
         let text = self.paint(Paint::Bad, "no answer");
-        writeln!(
-            out,
-            "✗ {:<9} {:<12} {:<28} {text}",
-            step.sender(),
-            step.job,
-            step.about
-        )
+        writeln!(out, "✗ {:<9} {:<12} {:<28} {text}", step.sender(), step.job, step.about)
     }
 
     /// Counts records that no delivery accounts for.
@@ -141,11 +129,7 @@ impl Report {
     }
 
     fn paint(&self, paint: Paint, text: &str) -> String {
-        if self.in_colour {
-            format!("\x1b[{}m{text}\x1b[0m", paint as u8)
-        } else {
-            text.to_owned()
-        }
+        if self.in_colour { format!("\x1b[{}m{text}\x1b[0m", paint as u8) } else { text.to_owned() }
     }
 }
 
@@ -164,24 +148,15 @@ mod tests {
     #[test]
     fn a_clean_end_is_one_line() {
         let mut report = Report::new(false);
-        report.stopped(Ok(Ending {
-            records: Vec::new(),
-            strays: Vec::new(),
-        }));
-        assert_eq!(
-            verdict(&report),
-            "\n0 deliveries, 0 records, all as expected\n"
-        );
+        report.stopped(Ok(Ending { records: Vec::new(), strays: Vec::new() }));
+        assert_eq!(verdict(&report), "\n0 deliveries, 0 records, all as expected\n");
     }
 
     #[test]
     fn what_is_left_over_is_a_fault_each() {
         let mut report = Report::new(false);
         report.unexpected(vec![json!({"sender": "tasks"})]);
-        report.stopped(Ok(Ending {
-            records: Vec::new(),
-            strays: vec!["hello".to_owned()],
-        }));
+        report.stopped(Ok(Ending { records: Vec::new(), strays: vec!["hello".to_owned()] }));
         assert!(!report.is_clean());
         assert_eq!(
             verdict(&report),

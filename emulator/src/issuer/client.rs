@@ -22,10 +22,7 @@ impl RunningIssuer {
     pub fn at(url: &str) -> Result<RunningIssuer, Error> {
         Ok(RunningIssuer {
             url: url.trim_end_matches('/').to_owned(),
-            client: Client::builder()
-                .no_proxy()
-                .build()
-                .map_err(Error::Client)?,
+            client: Client::builder().no_proxy().build().map_err(Error::Client)?,
         })
     }
 
@@ -82,10 +79,7 @@ async fn answer<T: for<'de> Deserialize<'de>>(
 ) -> Result<T, Error> {
     let response = response.map_err(|error| Error::no_answer(url, &error))?;
     let status = response.status().as_u16();
-    let body = response
-        .bytes()
-        .await
-        .map_err(|error| Error::no_answer(url, &error))?;
+    let body = response.bytes().await.map_err(|error| Error::no_answer(url, &error))?;
     if status != 200 {
         return Err(Error::Refused {
             url: url.to_owned(),
@@ -93,8 +87,6 @@ async fn answer<T: for<'de> Deserialize<'de>>(
             body: String::from_utf8_lossy(&body).chars().take(200).collect(),
         });
     }
-    serde_json::from_slice(&body).map_err(|source| Error::Json {
-        what: "the issuer's answer",
-        source,
-    })
+    serde_json::from_slice(&body)
+        .map_err(|source| Error::Json { what: "the issuer's answer", source })
 }

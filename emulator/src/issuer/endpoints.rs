@@ -13,10 +13,7 @@ use crate::{error::Error, token::fields};
 /// Every endpoint, in the order of the module's table.
 pub(super) fn routes(config: &mut ServiceConfig) {
     config
-        .route(
-            "/.well-known/openid-configuration",
-            web::get().to(openid_configuration),
-        )
+        .route("/.well-known/openid-configuration", web::get().to(openid_configuration))
         .route("/oauth2/v3/certs", web::get().to(jwks))
         .route("/oauth2/v1/certs", web::get().to(certificates))
         .route("/iap/verify/public_key-jwk", web::get().to(iap_jwks))
@@ -103,20 +100,11 @@ mod tests {
     #[tokio::test]
     async fn the_discovery_document_leads_to_the_keys_that_sign() {
         let issuer = Issuer::start(0).await.unwrap();
-        let document = body(
-            get(&format!(
-                "{}/.well-known/openid-configuration",
-                issuer.url()
-            ))
-            .await,
-        )
-        .await;
+        let document =
+            body(get(&format!("{}/.well-known/openid-configuration", issuer.url())).await).await;
         assert_eq!(document["issuer"], issuer.url());
         assert_eq!(document["jwks_uri"], issuer.keys_url());
-        assert_eq!(
-            document["id_token_signing_alg_values_supported"],
-            json!(["RS256"])
-        );
+        assert_eq!(document["id_token_signing_alg_values_supported"], json!(["RS256"]));
         let keys = body(get(document["jwks_uri"].as_str().unwrap()).await).await;
         assert_eq!(keys, issuer.keys().jwks());
         assert_eq!(
@@ -157,10 +145,7 @@ mod tests {
         issuer.answer_keys_with(KeyAnswer::Status(503));
         assert_eq!(get(&issuer.keys_url()).await.status().as_u16(), 503);
         issuer.answer_keys_with(KeyAnswer::Body("<html>".to_owned()));
-        assert_eq!(
-            get(&issuer.keys_url()).await.text().await.unwrap(),
-            "<html>"
-        );
+        assert_eq!(get(&issuer.keys_url()).await.text().await.unwrap(), "<html>");
         issuer.answer_keys_with(KeyAnswer::Hold);
         let url = issuer.keys_url();
         let held = tokio::spawn(async move { get(&url).await.status().as_u16() });
@@ -174,9 +159,7 @@ mod tests {
 
     #[tokio::test]
     async fn rotation_on_demand_publishes_the_fresh_key() {
-        let issuer = Issuer::start_as(0, "https://accounts.google.com")
-            .await
-            .unwrap();
+        let issuer = Issuer::start_as(0, "https://accounts.google.com").await.unwrap();
         let before = issuer.keys().jwks();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let url = format!("{}/rotate", issuer.url());
@@ -190,10 +173,7 @@ mod tests {
     async fn a_token_over_http_is_signed_as_asked() {
         let issuer = Issuer::start(0).await.unwrap();
         let running = crate::issuer::RunningIssuer::at(&issuer.url()).unwrap();
-        let mut token = running
-            .id_token("https://example.com", "a@b")
-            .await
-            .unwrap();
+        let mut token = running.id_token("https://example.com", "a@b").await.unwrap();
         token.header.insert("typ".to_owned(), Value::Null);
         let signed = running.sign(&token).await.unwrap();
         let decode = |index: usize| {
@@ -201,10 +181,7 @@ mod tests {
             serde_json::from_slice::<Value>(&BASE64_URL_SAFE_NO_PAD.decode(segment).unwrap())
                 .unwrap()
         };
-        assert_eq!(
-            decode(0),
-            json!({"alg": "RS256", "kid": issuer.keys().current().id()})
-        );
+        assert_eq!(decode(0), json!({"alg": "RS256", "kid": issuer.keys().current().id()}));
         assert_eq!(decode(1), Value::from(token.claims));
         assert_eq!(decode(1)["iss"], issuer.url());
     }

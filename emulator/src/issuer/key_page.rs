@@ -81,8 +81,6 @@ impl KeyPage {
 /// RFC 9110 §5.6.7, `seconds` from now.
 fn http_date_in(seconds: u64) -> String {
     let span = SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX));
-    let when = Timestamp::now()
-        .saturating_add(span)
-        .unwrap_or(Timestamp::MAX);
+    let when = Timestamp::now().saturating_add(span).unwrap_or(Timestamp::MAX);
     when.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }

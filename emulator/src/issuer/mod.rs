@@ -111,11 +111,7 @@ impl Issuer {
             endpoints::routes(config);
         })
         .await?;
-        Ok(Issuer {
-            address,
-            google,
-            server,
-        })
+        Ok(Issuer { address, google, server })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -164,12 +160,7 @@ impl Issuer {
     /// The same before it is signed, so that a test can spoil one field.
     pub fn id_token(&self, audience: &str, email: &str) -> IdToken {
         let key = self.google.keys.current();
-        IdToken::new(
-            &self.google.issuer,
-            audience,
-            &Account::new(email),
-            key.id(),
-        )
+        IdToken::new(&self.google.issuer, audience, &Account::new(email), key.id())
     }
 
     /// Signs with the current key.
@@ -197,18 +188,12 @@ impl Issuer {
 
     /// Sets `max-age` of the keys, in seconds. Google's is about six hours.
     pub fn set_keys_max_age_seconds(&self, seconds: u64) {
-        self.google
-            .key_page
-            .max_age_seconds
-            .store(seconds, Ordering::SeqCst);
+        self.google.key_page.max_age_seconds.store(seconds, Ordering::SeqCst);
     }
 
     /// Sets `Age` of the keys, in seconds: how much of `max-age` a cache on the way has used up.
     pub fn set_keys_age_seconds(&self, seconds: u64) {
-        self.google
-            .key_page
-            .age_seconds
-            .store(seconds, Ordering::SeqCst);
+        self.google.key_page.age_seconds.store(seconds, Ordering::SeqCst);
     }
 
     /// Stops, and waits until the port is free again. Dropping it stops without waiting.

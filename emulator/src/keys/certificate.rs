@@ -18,16 +18,11 @@ const COMMON_NAME: &str = "federated-signon.system.gserviceaccount.com";
 
 /// A self-signed certificate over `pair`, as PEM.
 pub(super) fn self_signed_pem(pair: &KeyPair) -> Result<String, Error> {
-    let key = CertificateKey {
-        public_der: pair.public_key().as_ref(),
-        pair,
-    };
+    let key = CertificateKey { public_der: pair.public_key().as_ref(), pair };
     let today = TimeZone::UTC.to_datetime(Timestamp::now()).date();
     let day = |date: Date| date_time_ymd(date.year().into(), date.month() as u8, date.day() as u8);
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, COMMON_NAME);
+    params.distinguished_name.push(DnType::CommonName, COMMON_NAME);
     params.not_before = day(today.saturating_sub(Span::new().days(1)));
     params.not_after = day(today.saturating_add(Span::new().days(16)));
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -54,12 +49,7 @@ impl SigningKey for CertificateKey<'_> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rcgen::Error> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &SystemRandom::new(),
-                message,
-                &mut signature,
-            )
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message, &mut signature)
             .map_err(|_| rcgen::Error::RingUnspecified)?;
         Ok(signature)
     }
@@ -88,17 +78,12 @@ mod tests {
             .collect();
         let der = BASE64_STANDARD.decode(body).unwrap();
         let jwk = key.jwk();
-        let modulus = BASE64_URL_SAFE_NO_PAD
-            .decode(jwk["n"].as_str().unwrap())
-            .unwrap();
+        let modulus = BASE64_URL_SAFE_NO_PAD.decode(jwk["n"].as_str().unwrap()).unwrap();
         let has = |needle: &[u8]| der.windows(needle.len()).any(|window| window == needle);
         assert!(has(&modulus));
         assert!(has(super::COMMON_NAME.as_bytes()));
         // DER: one SEQUENCE whose two-byte length covers the rest.
         assert_eq!(der[..2], [0x30, 0x82]);
-        assert_eq!(
-            usize::from(u16::from_be_bytes([der[2], der[3]])),
-            der.len() - 4
-        );
+        assert_eq!(usize::from(u16::from_be_bytes([der[2], der[3]])), der.len() - 4);
     }
 }

@@ -27,10 +27,7 @@ impl IapKey {
     pub fn generate() -> Result<IapKey, Error> {
         let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_FIXED_SIGNING)
             .map_err(|_| Error::Crypto("generate an elliptic key"))?;
-        Ok(IapKey {
-            id: fingerprint(pair.public_key().as_ref(), 3),
-            pair,
-        })
+        Ok(IapKey { id: fingerprint(pair.public_key().as_ref(), 3), pair })
     }
 
     /// The `kid`: six characters, as IAP's are.
@@ -84,9 +81,7 @@ mod tests {
         point.extend(decode(jwk["x"].as_str().unwrap()));
         point.extend(decode(jwk["y"].as_str().unwrap()));
         assert_eq!(point.len(), 65);
-        let token = key
-            .sign(&json!({"alg": "ES256"}), &json!({"aud": "x"}))
-            .unwrap();
+        let token = key.sign(&json!({"alg": "ES256"}), &json!({"aud": "x"})).unwrap();
         let (input, signature) = token.rsplit_once('.').unwrap();
         UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
             .verify(input.as_bytes(), &decode(signature))

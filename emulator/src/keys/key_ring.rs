@@ -24,17 +24,13 @@ impl KeyRing {
     pub fn generate() -> Result<KeyRing, Error> {
         let other = std::thread::spawn(SigningKey::generate);
         let current = SigningKey::generate()?;
-        let previous = other
-            .join()
-            .map_err(|_| Error::Thread("generates a key"))??;
+        let previous = other.join().map_err(|_| Error::Thread("generates a key"))??;
         Ok(KeyRing::new(Arc::new(current), Arc::new(previous)))
     }
 
     /// A ring over keys that exist already, so that many tests can share the time of making them.
     pub fn new(current: Arc<SigningKey>, previous: Arc<SigningKey>) -> KeyRing {
-        KeyRing {
-            keys: RwLock::new([current, previous]),
-        }
+        KeyRing { keys: RwLock::new([current, previous]) }
     }
 
     /// The key that signs now.
@@ -73,10 +69,7 @@ impl KeyRing {
     }
 
     fn both(&self) -> [Arc<SigningKey>; 2] {
-        self.keys
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.keys.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -86,9 +79,7 @@ mod tests {
 
     fn ids(jwks: &Value) -> Vec<String> {
         let keys = jwks["keys"].as_array().unwrap();
-        keys.iter()
-            .map(|key| key["kid"].as_str().unwrap().to_owned())
-            .collect()
+        keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect()
     }
 
     #[test]

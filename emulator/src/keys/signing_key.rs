@@ -29,10 +29,7 @@ impl SigningKey {
     pub fn generate() -> Result<SigningKey, Error> {
         let pair = KeyPair::generate(KeySize::Rsa2048)
             .map_err(|_| Error::Crypto("generate an RSA key"))?;
-        Ok(SigningKey {
-            id: fingerprint(pair.public_key().as_ref(), 20),
-            pair,
-        })
+        Ok(SigningKey { id: fingerprint(pair.public_key().as_ref(), 20), pair })
     }
 
     /// The `kid`: 40 hex characters, as Google's are.
@@ -87,21 +84,13 @@ impl SigningKey {
     /// The public half as DER `SubjectPublicKeyInfo`, the bytes that anyone can compute.
     pub(crate) fn public_der(&self) -> Result<Vec<u8>, Error> {
         let der = self.pair.public_key().as_der();
-        Ok(der
-            .map_err(|_| Error::Crypto("encode a public key"))?
-            .as_ref()
-            .to_vec())
+        Ok(der.map_err(|_| Error::Crypto("encode a public key"))?.as_ref().to_vec())
     }
 
     fn sign_with(&self, padding: &'static dyn RsaEncoding, input: &str) -> Result<String, Error> {
         let mut signature = vec![0; self.pair.public_modulus_len()];
         self.pair
-            .sign(
-                padding,
-                &SystemRandom::new(),
-                input.as_bytes(),
-                &mut signature,
-            )
+            .sign(padding, &SystemRandom::new(), input.as_bytes(), &mut signature)
             .map_err(|_| Error::Crypto("sign with an RSA key"))?;
         Ok(jws::compact(input, &signature))
     }
@@ -114,29 +103,18 @@ mod tests {
     use super::*;
 
     fn decode(text: &Value) -> Vec<u8> {
-        BASE64_URL_SAFE_NO_PAD
-            .decode(text.as_str().unwrap())
-            .unwrap()
+        BASE64_URL_SAFE_NO_PAD.decode(text.as_str().unwrap()).unwrap()
     }
 
     #[test]
     fn a_signature_verifies_with_nothing_but_the_published_jwk() {
         let key = SigningKey::generate().unwrap();
         let jwk = key.jwk();
-        let token = key
-            .sign(&json!({"alg": "none"}), &json!({"aud": "x"}))
-            .unwrap();
+        let token = key.sign(&json!({"alg": "none"}), &json!({"aud": "x"})).unwrap();
         let (input, signature) = token.rsplit_once('.').unwrap();
-        RsaPublicKeyComponents {
-            n: decode(&jwk["n"]),
-            e: decode(&jwk["e"]),
-        }
-        .verify(
-            &RSA_PKCS1_2048_8192_SHA256,
-            input.as_bytes(),
-            &decode(&json!(signature)),
-        )
-        .unwrap();
+        RsaPublicKeyComponents { n: decode(&jwk["n"]), e: decode(&jwk["e"]) }
+            .verify(&RSA_PKCS1_2048_8192_SHA256, input.as_bytes(), &decode(&json!(signature)))
+            .unwrap();
     }
 
     #[test]
@@ -148,18 +126,9 @@ mod tests {
         assert_eq!(names, ["alg", "e", "kid", "kty", "n", "use"]);
         assert_eq!(
             (&jwk["kty"], &jwk["alg"], &jwk["use"], &jwk["e"]),
-            (
-                &json!("RSA"),
-                &json!("RS256"),
-                &json!("sig"),
-                &json!("AQAB")
-            )
+            (&json!("RSA"), &json!("RS256"), &json!("sig"), &json!("AQAB"))
         );
-        assert_eq!(
-            decode(&jwk["n"]).len(),
-            256,
-            "2048 bits without a leading zero"
-        );
+        assert_eq!(decode(&jwk["n"]).len(), 256, "2048 bits without a leading zero");
         assert_eq!(jwk["kid"], json!(key.id()));
         assert!(key.id().len() == 40 && key.id().bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
@@ -167,9 +136,6 @@ mod tests {
     #[test]
     fn debug_output_has_no_private_half() {
         let key = SigningKey::generate().unwrap();
-        assert!(
-            format!("{key:?}").len() < 1200,
-            "an RSA private key would not fit"
-        );
+        assert!(format!("{key:?}").len() < 1200, "an RSA private key would not fit");
     }
 }

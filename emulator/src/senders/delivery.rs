@@ -38,8 +38,7 @@ impl Delivery {
 
     /// The same without the headers of that name, in any case.
     pub fn without(mut self, name: &str) -> Delivery {
-        self.headers
-            .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        self.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         self
     }
 
@@ -79,10 +78,7 @@ pub(super) fn allowed_user_headers(
             && !name.starts_with("x-google-")
             && !name.starts_with("x-appengine-")
     };
-    headers
-        .iter()
-        .filter(move |(name, _)| allowed(name))
-        .cloned()
+    headers.iter().filter(move |(name, _)| allowed(name)).cloned()
 }
 
 /// A header of our own spelling.

@@ -45,11 +45,7 @@ impl CloudEvent {
             source: source.to_owned(),
             event_type: event_type.to_owned(),
             subject: None,
-            time: Some(
-                Timestamp::now()
-                    .strftime("%Y-%m-%dT%H:%M:%S.%6fZ")
-                    .to_string(),
-            ),
+            time: Some(Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()),
             data_content_type: Some("application/json; charset=utf-8".to_owned()),
             extensions: BTreeMap::new(),
             data: data.to_string().into_bytes(),
@@ -99,26 +95,17 @@ impl CloudEvent {
 
     /// Structured mode: attributes and data in one JSON object. Data that is not JSON goes as `data_base64`.
     pub fn structured(&self) -> Delivery {
-        let mut object: Map<String, Value> = self
-            .attributes()
-            .into_iter()
-            .map(|(name, value)| (name, value.into()))
-            .collect();
+        let mut object: Map<String, Value> =
+            self.attributes().into_iter().map(|(name, value)| (name, value.into())).collect();
         if let Some(media_type) = &self.data_content_type {
             object.insert("datacontenttype".to_owned(), media_type.as_str().into());
         }
         if let Ok(data) = serde_json::from_slice::<Value>(&self.data) {
             object.insert("data".to_owned(), data);
         } else if !self.data.is_empty() {
-            object.insert(
-                "data_base64".to_owned(),
-                BASE64_STANDARD.encode(&self.data).into(),
-            );
+            object.insert("data_base64".to_owned(), BASE64_STANDARD.encode(&self.data).into());
         }
-        let content_type = header(
-            "Content-Type",
-            "application/cloudevents+json; charset=utf-8",
-        );
+        let content_type = header("Content-Type", "application/cloudevents+json; charset=utf-8");
         event(vec![content_type], json!(object).to_string().into_bytes())
     }
 
@@ -131,28 +118,15 @@ impl CloudEvent {
             header("type", &self.event_type),
         ];
         attributes.extend(self.time.as_ref().map(|time| header("time", time)));
-        attributes.extend(
-            self.subject
-                .as_ref()
-                .map(|subject| header("subject", subject)),
-        );
-        attributes.extend(
-            self.extensions
-                .iter()
-                .map(|(name, value)| header(name, value)),
-        );
+        attributes.extend(self.subject.as_ref().map(|subject| header("subject", subject)));
+        attributes.extend(self.extensions.iter().map(|(name, value)| header(name, value)));
         attributes
     }
 }
 
 fn event(mut headers: Vec<(String, String)>, body: Vec<u8>) -> Delivery {
     headers.push(header("User-Agent", USER_AGENT));
-    Delivery {
-        sender: Sender::Eventarc,
-        method: Method::Post,
-        headers,
-        body,
-    }
+    Delivery { sender: Sender::Eventarc, method: Method::Post, headers, body }
 }
 
 /// HTTP binding §3.1.3.2: space, quote, percent and what is not printable ASCII become `%XX` of their UTF-8 bytes.
@@ -182,10 +156,7 @@ mod tests {
         let delivery = finalized().binary();
         let expected = [
             ("ce-id", "e1"),
-            (
-                "ce-source",
-                "//storage.googleapis.com/projects/_/buckets/uploads",
-            ),
+            ("ce-source", "//storage.googleapis.com/projects/_/buckets/uploads"),
             ("ce-specversion", "1.0"),
             ("ce-type", "google.cloud.storage.object.v1.finalized"),
             ("ce-time", "2026-10-05T08:41:00.123456Z"),
@@ -194,10 +165,7 @@ mod tests {
             ("Content-Type", "application/json; charset=utf-8"),
             ("User-Agent", "CloudPubSub-Google"),
         ];
-        assert_eq!(
-            delivery.headers,
-            expected.map(|(name, value)| header(name, value))
-        );
+        assert_eq!(delivery.headers, expected.map(|(name, value)| header(name, value)));
         assert_eq!(
             serde_json::from_slice::<Value>(&delivery.body).unwrap(),
             json!({"bucket": "uploads", "name": "a.pdf", "size": "1024"})
@@ -209,10 +177,7 @@ mod tests {
         let delivery = finalized().structured();
         assert_eq!(
             delivery.headers[0],
-            header(
-                "Content-Type",
-                "application/cloudevents+json; charset=utf-8"
-            )
+            header("Content-Type", "application/cloudevents+json; charset=utf-8")
         );
         assert_eq!(
             serde_json::from_slice::<Value>(&delivery.body).unwrap(),
@@ -258,22 +223,14 @@ mod tests {
             ("Content-Type", "application/json; charset=utf-8"),
             ("User-Agent", "CloudPubSub-Google"),
         ];
-        assert_eq!(
-            delivery.headers,
-            expected.map(|(name, value)| header(name, value))
-        );
-        assert_eq!(
-            serde_json::from_slice::<Value>(&delivery.body).unwrap(),
-            push.envelope()
-        );
+        assert_eq!(delivery.headers, expected.map(|(name, value)| header(name, value)));
+        assert_eq!(serde_json::from_slice::<Value>(&delivery.body).unwrap(), push.envelope());
     }
 
     #[test]
     fn header_values_are_percent_encoded_as_the_binding_says() {
-        let event = CloudEvent {
-            subject: Some("objects/Überweisung 50%".to_owned()),
-            ..finalized()
-        };
+        let event =
+            CloudEvent { subject: Some("objects/Überweisung 50%".to_owned()), ..finalized() };
         let subject = header("ce-subject", "objects/%C3%9Cberweisung%2050%25");
         assert!(event.binary().headers.contains(&subject));
     }

@@ -38,9 +38,7 @@ impl Push {
         Push {
             subscription: subscription.to_owned(),
             message_id: message_id.to_owned(),
-            publish_time: Timestamp::now()
-                .strftime("%Y-%m-%dT%H:%M:%S.%3fZ")
-                .to_string(),
+            publish_time: Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string(),
             data: data.into(),
             attributes: BTreeMap::new(),
             ordering_key: None,
@@ -70,15 +68,9 @@ impl Push {
     /// The unwrapped form with metadata (`--push-no-wrapper-write-metadata`): the payload, with the message's metadata
     /// and **each attribute under its own name** as headers.
     pub fn unwrapped_with_metadata(&self) -> Delivery {
-        let mut headers: Vec<_> = self
-            .attributes
-            .iter()
-            .map(|(name, value)| header(name, value))
-            .collect();
-        headers.push(header(
-            "x-goog-pubsub-subscription-name",
-            &self.subscription,
-        ));
+        let mut headers: Vec<_> =
+            self.attributes.iter().map(|(name, value)| header(name, value)).collect();
+        headers.push(header("x-goog-pubsub-subscription-name", &self.subscription));
         headers.push(header("x-goog-pubsub-message-id", &self.message_id));
         headers.push(header("x-goog-pubsub-publish-time", &self.publish_time));
         if let Some(key) = &self.ordering_key {
@@ -114,12 +106,7 @@ impl Push {
 
 fn push(mut headers: Vec<(String, String)>, body: Vec<u8>) -> Delivery {
     headers.push(header("User-Agent", USER_AGENT));
-    Delivery {
-        sender: Sender::PubSub,
-        method: Method::Post,
-        headers,
-        body,
-    }
+    Delivery { sender: Sender::PubSub, method: Method::Post, headers, body }
 }
 
 #[cfg(test)]
@@ -197,44 +184,30 @@ mod tests {
 
     #[test]
     fn a_message_of_attributes_alone_has_no_data() {
-        let push = Push {
-            data: Vec::new(),
-            ..least().attribute("key", "value")
-        };
+        let push = Push { data: Vec::new(), ..least().attribute("key", "value") };
         assert!(body(&push.wrapped())["message"].get("data").is_none());
     }
 
     #[test]
     fn unwrapped_is_the_payload_and_nothing_else() {
         let delivery = most().unwrapped();
-        assert_eq!(
-            delivery.headers,
-            [header("User-Agent", "CloudPubSub-Google")]
-        );
+        assert_eq!(delivery.headers, [header("User-Agent", "CloudPubSub-Google")]);
         assert_eq!(delivery.body, b"Hello");
     }
 
     #[test]
     fn unwrapped_with_metadata_turns_attributes_into_headers() {
-        let delivery = most()
-            .attribute("Content-Type", "text/plain")
-            .unwrapped_with_metadata();
+        let delivery = most().attribute("Content-Type", "text/plain").unwrapped_with_metadata();
         let expected = [
             ("Content-Type", "text/plain"),
             ("key", "value"),
-            (
-                "x-goog-pubsub-subscription-name",
-                "projects/myproject/subscriptions/mysubscription",
-            ),
+            ("x-goog-pubsub-subscription-name", "projects/myproject/subscriptions/mysubscription"),
             ("x-goog-pubsub-message-id", "2070443601311540"),
             ("x-goog-pubsub-publish-time", "2021-02-26T19:13:55.749Z"),
             ("x-goog-pubsub-ordering-key", "key"),
             ("User-Agent", "CloudPubSub-Google"),
         ];
-        assert_eq!(
-            delivery.headers,
-            expected.map(|(name, value)| header(name, value))
-        );
+        assert_eq!(delivery.headers, expected.map(|(name, value)| header(name, value)));
         assert_eq!(delivery.body, b"Hello");
     }
 }

@@ -41,14 +41,8 @@ impl Run {
     /// The request of one attempt.
     pub fn delivery(&self) -> Delivery {
         let mut headers: Vec<_> = allowed_user_headers(&self.headers).collect();
-        let body = if self.method.takes_body() {
-            self.body.clone()
-        } else {
-            Vec::new()
-        };
-        let typed = headers
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
+        let body = if self.method.takes_body() { self.body.clone() } else { Vec::new() };
+        let typed = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         if !body.is_empty() && !typed {
             headers.push(header("Content-Type", "application/octet-stream"));
         }
@@ -60,12 +54,7 @@ impl Run {
         if let Some(time) = &self.schedule_time {
             headers.push(header("X-CloudScheduler-ScheduleTime", time));
         }
-        Delivery {
-            sender: Sender::Scheduler,
-            method: self.method,
-            headers,
-            body,
-        }
+        Delivery { sender: Sender::Scheduler, method: self.method, headers, body }
     }
 }
 
@@ -85,26 +74,17 @@ mod tests {
         let expected = [
             ("User-Agent", "Google-Cloud-Scheduler"),
             ("X-CloudScheduler", "true"),
-            (
-                "X-CloudScheduler-JobName",
-                "firebase-schedule-schedOkV2-us-central1",
-            ),
+            ("X-CloudScheduler-JobName", "firebase-schedule-schedOkV2-us-central1"),
             ("X-CloudScheduler-ScheduleTime", "2026-10-05T01:41:00-07:00"),
         ];
         let delivery = run().delivery();
-        assert_eq!(
-            delivery.headers,
-            expected.map(|(name, value)| header(name, value))
-        );
+        assert_eq!(delivery.headers, expected.map(|(name, value)| header(name, value)));
         assert_eq!((delivery.method.as_str(), delivery.body.len()), ("POST", 0));
     }
 
     #[test]
     fn a_body_goes_with_post_put_and_patch_alone() {
-        let mut run = Run {
-            body: b"{}".to_vec(),
-            ..run()
-        };
+        let mut run = Run { body: b"{}".to_vec(), ..run() };
         let content_type = header("Content-Type", "application/octet-stream");
         for (method, sent) in [
             (Method::Put, true),
@@ -146,11 +126,7 @@ mod tests {
 
     #[test]
     fn a_run_by_hand_may_lack_name_and_time() {
-        let run = Run {
-            job_name: None,
-            schedule_time: None,
-            ..run()
-        };
+        let run = Run { job_name: None, schedule_time: None, ..run() };
         assert_eq!(run.delivery().headers.len(), 2);
     }
 }

@@ -72,45 +72,23 @@ impl Attempt {
         headers.push(header("User-Agent", "Google-Cloud-Tasks"));
         headers.push(header("X-CloudTasks-QueueName", &self.queue));
         headers.push(header("X-CloudTasks-TaskName", &self.task));
-        headers.push(header(
-            "X-CloudTasks-TaskRetryCount",
-            self.retry_count.to_string(),
-        ));
-        headers.push(header(
-            "X-CloudTasks-TaskExecutionCount",
-            self.execution_count.to_string(),
-        ));
+        headers.push(header("X-CloudTasks-TaskRetryCount", self.retry_count.to_string()));
+        headers.push(header("X-CloudTasks-TaskExecutionCount", self.execution_count.to_string()));
         headers.push(header("X-CloudTasks-TaskETA", epoch_seconds(self.eta)));
         if let Some(status) = self.previous_response {
-            headers.push(header(
-                "X-CloudTasks-TaskPreviousResponse",
-                status.to_string(),
-            ));
+            headers.push(header("X-CloudTasks-TaskPreviousResponse", status.to_string()));
         }
         if let Some(reason) = &self.retry_reason {
             headers.push(header("X-CloudTasks-TaskRetryReason", reason));
         }
-        let body = if self.method.takes_body() {
-            self.body.clone()
-        } else {
-            Vec::new()
-        };
-        Delivery {
-            sender: Sender::Tasks,
-            method: self.method,
-            headers,
-            body,
-        }
+        let body = if self.method.takes_body() { self.body.clone() } else { Vec::new() };
+        Delivery { sender: Sender::Tasks, method: self.method, headers, body }
     }
 }
 
 /// `1721236265.266817`: seconds since 1970 with six decimals, as recorded.
 fn epoch_seconds(time: Timestamp) -> String {
-    format!(
-        "{}.{:06}",
-        time.as_second(),
-        time.subsec_microsecond().unsigned_abs()
-    )
+    format!("{}.{:06}", time.as_second(), time.subsec_microsecond().unsigned_abs())
 }
 
 #[cfg(test)]
@@ -125,19 +103,12 @@ mod tests {
     }
 
     fn headers(expected: &[(&str, &str)]) -> Vec<(String, String)> {
-        expected
-            .iter()
-            .map(|(name, value)| header(name, *value))
-            .collect()
+        expected.iter().map(|(name, value)| header(name, *value)).collect()
     }
 
     #[test]
     fn a_first_attempt_has_the_documented_headers_and_no_content_type() {
-        let delivery = Attempt {
-            body: b"{}".to_vec(),
-            ..first()
-        }
-        .delivery();
+        let delivery = Attempt { body: b"{}".to_vec(), ..first() }.delivery();
         let expected = headers(&[
             ("User-Agent", "Google-Cloud-Tasks"),
             ("X-CloudTasks-QueueName", "receipts"),
@@ -147,10 +118,7 @@ mod tests {
             ("X-CloudTasks-TaskETA", "1721236265.266817"),
         ]);
         assert_eq!(delivery.headers, expected);
-        assert_eq!(
-            (delivery.method.as_str(), delivery.body.as_slice()),
-            ("POST", &b"{}"[..])
-        );
+        assert_eq!((delivery.method.as_str(), delivery.body.as_slice()), ("POST", &b"{}"[..]));
     }
 
     #[test]

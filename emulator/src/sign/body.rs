@@ -164,10 +164,7 @@ mod tests {
         let lab = lab().await;
         let response = lab.client.get(lab.proxy.url()).send().await.unwrap();
         let echoed: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
-        assert_eq!(
-            (&echoed["method"], &echoed["uri"]),
-            (&json!("GET"), &json!("/"))
-        );
+        assert_eq!((&echoed["method"], &echoed["uri"]), (&json!("GET"), &json!("/")));
         assert!(values(&echoed, "transfer-encoding").is_empty());
         assert!(values(&echoed, "content-length").is_empty());
     }

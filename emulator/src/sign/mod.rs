@@ -74,9 +74,7 @@ impl Proxy {
         target: Target,
         issuer: RunningIssuer,
     ) -> Result<Proxy, Error> {
-        let client = Client::builder()
-            .no_proxy()
-            .redirect(redirect::Policy::none());
+        let client = Client::builder().no_proxy().redirect(redirect::Policy::none());
         let state = Data::new(State {
             target,
             issuer,
@@ -86,9 +84,7 @@ impl Proxy {
         let bound = bind(listen)?;
         let address = bound.address;
         let server = LocalServer::start(bound, move |config| {
-            config
-                .app_data(state.clone())
-                .default_service(web::to(pass_on));
+            config.app_data(state.clone()).default_service(web::to(pass_on));
         })
         .await?;
         Ok(Proxy { address, server })
@@ -125,11 +121,7 @@ impl State {
             return Ok(token.clone());
         }
         let target = &self.target;
-        let token: Arc<str> = self
-            .issuer
-            .token(&target.audience, &target.email)
-            .await?
-            .into();
+        let token: Arc<str> = self.issuer.token(&target.audience, &target.email).await?.into();
         *cached = Some((token.clone(), now + LIFETIME_SECONDS));
         Ok(token)
     }
@@ -147,15 +139,9 @@ async fn pass_on(request: HttpRequest, payload: Payload, state: Data<State>) -> 
     };
     let mut outgoing = state.client.request(method, &url);
     let named = request.headers().get_all(header::CONNECTION);
-    let named: String = named
-        .filter_map(|names| names.to_str().ok())
-        .collect::<Vec<_>>()
-        .join(",");
-    let is_named = |name: &str| {
-        named
-            .split(',')
-            .any(|other| other.trim().eq_ignore_ascii_case(name))
-    };
+    let named: String = named.filter_map(|names| names.to_str().ok()).collect::<Vec<_>>().join(",");
+    let is_named =
+        |name: &str| named.split(',').any(|other| other.trim().eq_ignore_ascii_case(name));
     for (name, value) in request.headers() {
         let name = name.as_str();
         let is_replaced = name == "host" || name == "authorization";

@@ -86,10 +86,7 @@ impl Flight {
             self.unknown_key_at = Some(now);
         }
         let (landing, landed) = watch::channel(());
-        self.current = Some(Current {
-            started: now,
-            landed: landed.clone(),
-        });
+        self.current = Some(Current { started: now, landed: landed.clone() });
         (landing, landed)
     }
 
@@ -132,12 +129,7 @@ impl Landing {
         landing: watch::Sender<()>,
         started: Instant,
     ) -> Landing {
-        Landing {
-            shared,
-            started,
-            result: Err(FetchError::Dropped),
-            landing,
-        }
+        Landing { shared, started, result: Err(FetchError::Dropped), landing }
     }
 
     /// Fetches; the set is put in its place on drop.

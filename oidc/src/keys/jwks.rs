@@ -99,11 +99,7 @@ pub(super) fn parse(
             Err(reason) => tracing::trace!(kid, reason, "Skipped a key that cannot be used."),
         }
     }
-    if keys.is_empty() {
-        Err(FetchError::NoUsableKey)
-    } else {
-        Ok(keys)
-    }
+    if keys.is_empty() { Err(FetchError::NoUsableKey) } else { Ok(keys) }
 }
 
 /// Reads one key, or says why it cannot be used.
@@ -123,12 +119,7 @@ fn read(jwk: Value, algorithm: Algorithm) -> Result<Key, &'static str> {
         (Algorithm::Es256, "EC", Some("P-256")) => p256(bytes(jwk.x)?, bytes(jwk.y)?)?,
         _ => return Err("it is of another type"),
     };
-    Ok(Key {
-        id: jwk.kid,
-        algorithm,
-        material,
-        decoding,
-    })
+    Ok(Key { id: jwk.kid, algorithm, material, decoding })
 }
 
 /// A modulus of 2048 bits or more and a public exponent that RSA can have.
@@ -137,9 +128,7 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<([Vec<u8>; 2], DecodingKey), &'static str> 
         let zeros = number.iter().take_while(|&&b| b == 0).count();
         number.get(zeros..).unwrap_or_default()
     });
-    let bits = n
-        .first()
-        .map_or(0, |top| n.len() * 8 - top.leading_zeros() as usize);
+    let bits = n.first().map_or(0, |top| n.len() * 8 - top.leading_zeros() as usize);
     let odd = |number: &[u8]| number.last().is_some_and(|low| low % 2 == 1);
     if !RSA_BITS.contains(&bits) || !odd(n) {
         return Err("its modulus is too short, too long or even");
@@ -147,10 +136,7 @@ fn rsa(n: &[u8], e: &[u8]) -> Result<([Vec<u8>; 2], DecodingKey), &'static str> 
     if !odd(e) || e == [1] || e.len() > size_of::<u64>() {
         return Err("its exponent is even, one or too long");
     }
-    Ok((
-        [n.to_vec(), e.to_vec()],
-        DecodingKey::from_rsa_raw_components(n, e),
-    ))
+    Ok(([n.to_vec(), e.to_vec()], DecodingKey::from_rsa_raw_components(n, e)))
 }
 
 /// A point on the curve, checked once here rather than with every token.
@@ -218,16 +204,10 @@ mod tests {
             let set = jwks(&[spoiled.clone(), valid.clone()]);
             assert_eq!(ids(&set, Algorithm::Rs256), ["valid"], "{field}: {value}");
             let alone = parse(&jwks(&[spoiled]), Algorithm::Rs256, &[]);
-            assert!(
-                matches!(alone, Err(FetchError::NoUsableKey)),
-                "{field}: {value}"
-            );
+            assert!(matches!(alone, Err(FetchError::NoUsableKey)), "{field}: {value}");
         }
         for odd in [json!(null), json!(7), json!("key"), json!([]), json!({})] {
-            assert_eq!(
-                ids(&jwks(&[odd, valid.clone()]), Algorithm::Rs256),
-                ["valid"]
-            );
+            assert_eq!(ids(&jwks(&[odd, valid.clone()]), Algorithm::Rs256), ["valid"]);
         }
     }
 
@@ -244,9 +224,7 @@ mod tests {
     fn a_modulus_with_leading_zeros_is_the_same_key() {
         let plain = parse(&jwks(&[rsa_jwk("a", rsa_key())]), Algorithm::Rs256, &[]).unwrap();
         let mut padded = rsa_jwk("a", rsa_key());
-        let n = URL_SAFE_NO_PAD
-            .decode(padded["n"].as_str().unwrap())
-            .unwrap();
+        let n = URL_SAFE_NO_PAD.decode(padded["n"].as_str().unwrap()).unwrap();
         padded["n"] = json!(b64([&[0, 0], n.as_slice()].concat()));
         let again = parse(&jwks(&[padded]), Algorithm::Rs256, &plain).unwrap();
         assert!(Arc::ptr_eq(&plain[0], &again[0]));
@@ -260,10 +238,7 @@ mod tests {
 
     #[test]
     fn of_two_keys_with_one_id_the_first_counts() {
-        let twins = jwks(&[
-            rsa_jwk("a", rsa_key()),
-            rsa_jwk("a", crate::testing::other_rsa_key()),
-        ]);
+        let twins = jwks(&[rsa_jwk("a", rsa_key()), rsa_jwk("a", crate::testing::other_rsa_key())]);
         let first = parse(&jwks(&[rsa_jwk("a", rsa_key())]), Algorithm::Rs256, &[]).unwrap();
         let keys = parse(&twins, Algorithm::Rs256, &first).unwrap();
         assert!(keys.len() == 1 && Arc::ptr_eq(&keys[0], &first[0]));

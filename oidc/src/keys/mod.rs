@@ -145,13 +145,11 @@ impl Keys {
     pub(crate) fn status(&self) -> KeysStatus {
         let now = Instant::now();
         let set = self.shared.set.load();
-        let phase = set
-            .as_ref()
-            .map(|set| (set, set.phase(now, &self.shared.limits)));
+        let phase = set.as_ref().map(|set| (set, set.phase(now, &self.shared.limits)));
         match phase {
-            None | Some((_, Phase::Over)) => KeysStatus::Unusable {
-                last_error: self.shared.flight().last_error(),
-            },
+            None | Some((_, Phase::Over)) => {
+                KeysStatus::Unusable { last_error: self.shared.flight().last_error() }
+            }
             Some((set, phase)) => KeysStatus::Usable {
                 keys: set.keys().len(),
                 age: set.age(now),

@@ -30,11 +30,7 @@ pub(super) enum Phase {
 
 impl KeySet {
     pub(super) fn new(keys: Vec<Arc<Key>>, fetched_at: Instant, lifetime: Duration) -> KeySet {
-        KeySet {
-            keys,
-            fetched_at,
-            lifetime,
-        }
+        KeySet { keys, fetched_at, lifetime }
     }
 
     pub(super) fn keys(&self) -> &[Arc<Key>] {

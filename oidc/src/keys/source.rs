@@ -84,13 +84,7 @@ impl HttpSource {
 
     async fn get(&self) -> Result<Fetched, FetchError> {
         let failed = |error: reqwest::Error| FetchError::Request(with_causes(&error));
-        let mut response = self
-            .client()
-            .await?
-            .get(&self.url)
-            .send()
-            .await
-            .map_err(failed)?;
+        let mut response = self.client().await?.get(&self.url).send().await.map_err(failed)?;
         if response.status() != StatusCode::OK {
             return Err(FetchError::Status(response.status()));
         }
@@ -116,10 +110,7 @@ impl Source for HttpSource {
 /// `no-store` and `no-cache` are zero; `None` if nothing is said. Google's says
 /// `public, max-age=21155, must-revalidate, no-transform` with an `Age`.
 fn lifetime(headers: &HeaderMap) -> Option<Duration> {
-    let values = headers
-        .get_all(CACHE_CONTROL)
-        .iter()
-        .filter_map(|value| value.to_str().ok());
+    let values = headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok());
     let directives = values.flat_map(|value| value.split(',')).map(str::trim);
     let mut max_age_secs: Option<u64> = None;
     for directive in directives {
@@ -131,12 +122,8 @@ fn lifetime(headers: &HeaderMap) -> Option<Duration> {
             max_age_secs = max_age_secs.or(value.trim_matches('"').parse().ok());
         }
     }
-    let age_secs = headers
-        .get(AGE)
-        .and_then(|age| age.to_str().ok()?.trim().parse().ok());
-    Some(Duration::from_secs(
-        max_age_secs?.saturating_sub(age_secs.unwrap_or(0)),
-    ))
+    let age_secs = headers.get(AGE).and_then(|age| age.to_str().ok()?.trim().parse().ok());
+    Some(Duration::from_secs(max_age_secs?.saturating_sub(age_secs.unwrap_or(0))))
 }
 
 /// An error with its causes; reqwest's own text leaves them out, and they are what helps.
@@ -173,13 +160,7 @@ mod tests {
     }
 
     fn source(url: String) -> HttpSource {
-        HttpSource::new(
-            url,
-            &Limits {
-                body_cap_bytes: 1000,
-                ..Limits::default()
-            },
-        )
+        HttpSource::new(url, &Limits { body_cap_bytes: 1000, ..Limits::default() })
     }
 
     async fn fetch(answer: impl Into<Vec<u8>>) -> Result<Fetched, FetchError> {
@@ -209,10 +190,7 @@ mod tests {
         for (status, rest) in table {
             let answer = format!("HTTP/1.1 {status} {rest}\r\nContent-Length: 0\r\n\r\n");
             let error = fetch(answer).await.map(|_| ()).unwrap_err();
-            assert!(
-                matches!(&error, FetchError::Status(s) if *s == status),
-                "{status}: {error}"
-            );
+            assert!(matches!(&error, FetchError::Status(s) if *s == status), "{status}: {error}");
         }
     }
 
@@ -227,40 +205,22 @@ mod tests {
             let answer = format!("HTTP/1.1 200 OK\r\n{header}\r\n\r\n{}", "a".repeat(bytes));
             let fetched = fetch(answer).await;
             assert_eq!(fetched.is_ok(), fits, "{header}");
-            assert!(
-                matches!(fetched, Ok(_) | Err(FetchError::TooLarge(1000))),
-                "{header}"
-            );
+            assert!(matches!(fetched, Ok(_) | Err(FetchError::TooLarge(1000))), "{header}");
         }
     }
 
     #[tokio::test]
     async fn a_broken_answer_is_an_error_with_its_causes() {
-        let broken = [
-            "",
-            "nonsense\r\n\r\n",
-            "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{",
-        ];
+        let broken = ["", "nonsense\r\n\r\n", "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"];
         for answer in broken {
             let error = fetch(answer).await.map(|_| ()).unwrap_err();
-            assert!(
-                matches!(error, FetchError::Request(_)),
-                "{answer:?}: {error}"
-            );
+            assert!(matches!(error, FetchError::Request(_)), "{answer:?}: {error}");
         }
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         drop(listener);
-        let error = source(url)
-            .fetch()
-            .await
-            .map(|_| ())
-            .unwrap_err()
-            .to_string();
-        assert!(
-            error.to_lowercase().contains("connection refused"),
-            "{error}"
-        );
+        let error = source(url).fetch().await.map(|_| ()).unwrap_err().to_string();
+        assert!(error.to_lowercase().contains("connection refused"), "{error}");
         assert!(source("not a url".into()).fetch().await.is_err());
     }
 
@@ -273,41 +233,23 @@ mod tests {
             (&[("cache-control", "max-age=100")], Some(100)),
             (&[("cache-control", "PUBLIC,MAX-AGE=100")], Some(100)),
             (&[("cache-control", "max-age=\"100\"")], Some(100)),
-            (
-                &[
-                    ("cache-control", "public"),
-                    ("cache-control", "max-age=100"),
-                ],
-                Some(100),
-            ),
+            (&[("cache-control", "public"), ("cache-control", "max-age=100")], Some(100)),
             (&[("cache-control", "s-maxage=7, max-age=100")], Some(100)),
             (&[("cache-control", "max-age=100"), ("age", "40")], Some(60)),
             (&[("cache-control", "max-age=100"), ("age", "101")], Some(0)),
-            (
-                &[("cache-control", "max-age=100"), ("age", "soon")],
-                Some(100),
-            ),
+            (&[("cache-control", "max-age=100"), ("age", "soon")], Some(100)),
             (&[("cache-control", "max-age=100, no-cache")], Some(0)),
             (&[("cache-control", "no-store")], Some(0)),
             (&[("cache-control", "max-age=-1")], None),
-            (
-                &[("cache-control", "max-age=99999999999999999999999")],
-                None,
-            ),
+            (&[("cache-control", "max-age=99999999999999999999999")], None),
         ];
         for (fields, expected_secs) in table {
             let mut headers = HeaderMap::new();
             for (name, value) in fields {
-                headers.append(
-                    HeaderName::from_static(name),
-                    HeaderValue::from_str(value).unwrap(),
-                );
+                headers
+                    .append(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
             }
-            assert_eq!(
-                lifetime(&headers).map(|l| l.as_secs()),
-                expected_secs,
-                "{fields:?}"
-            );
+            assert_eq!(lifetime(&headers).map(|l| l.as_secs()), expected_secs, "{fields:?}");
         }
     }
 }

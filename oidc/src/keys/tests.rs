@@ -60,18 +60,8 @@ async fn a_prefetch_spares_the_first_lookup_its_fetch() {
     keys.prefetch();
     settle().await;
     let age = Duration::ZERO;
-    assert_eq!(
-        keys.status(),
-        KeysStatus::Usable {
-            keys: 1,
-            age,
-            stale: false
-        }
-    );
-    assert_eq!(
-        (timed(&keys, KID).await, keys.fetches()),
-        ((Ok(()), Duration::ZERO), 1)
-    );
+    assert_eq!(keys.status(), KeysStatus::Usable { keys: 1, age, stale: false });
+    assert_eq!((timed(&keys, KID).await, keys.fetches()), ((Ok(()), Duration::ZERO), 1));
 }
 
 #[test]
@@ -94,27 +84,12 @@ async fn a_cancelled_request_does_not_cancel_the_fetch() {
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_the_join_wait() {
     let keys = google(&FakeServer::new(Answer::Hang));
-    assert_eq!(
-        timed(&keys, KID).await,
-        (Err(Reason::KeysUnavailable), 2 * SECOND)
-    );
-    assert_eq!(
-        timed(&keys, KID).await,
-        (Err(Reason::KeysUnavailable), 2 * SECOND)
-    );
-    assert_eq!(
-        keys.fetches(),
-        1,
-        "the second one joined the first one's fetch"
-    );
+    assert_eq!(timed(&keys, KID).await, (Err(Reason::KeysUnavailable), 2 * SECOND));
+    assert_eq!(timed(&keys, KID).await, (Err(Reason::KeysUnavailable), 2 * SECOND));
+    assert_eq!(keys.fetches(), 1, "the second one joined the first one's fetch");
     advance(2 * SECOND).await;
     settle().await;
-    let KeysStatus::Unusable {
-        last_error: Some(error),
-    } = keys.status()
-    else {
-        panic!()
-    };
+    let KeysStatus::Unusable { last_error: Some(error) } = keys.status() else { panic!() };
     assert_eq!(error, "the fetch took longer than 5s");
 }
 
@@ -135,11 +110,7 @@ async fn keys_are_refreshed_ahead_of_time_and_nobody_waits() {
     advance(SECOND).await;
     settle().await;
     advance(LIFETIME / 2).await;
-    assert_eq!(
-        (timed(&keys, KID).await.0, keys.fetches()),
-        (Ok(()), 2),
-        "fresh again"
-    );
+    assert_eq!((timed(&keys, KID).await.0, keys.fetches()), (Ok(()), 2), "fresh again");
 }
 
 #[tokio::test(start_paused = true)]
@@ -148,21 +119,13 @@ async fn stale_keys_serve_when_no_new_ones_can_be_had_and_recover() {
     let keys = warm(&server).await;
     server.answer(Answer::Hang);
     advance(LIFETIME).await;
-    assert_eq!(
-        timed(&keys, KID).await,
-        (Ok(()), 2 * SECOND),
-        "joins, then takes the stale one"
-    );
+    assert_eq!(timed(&keys, KID).await, (Ok(()), 2 * SECOND), "joins, then takes the stale one");
     assert!(is_stale(&keys));
     advance(4 * SECOND).await;
     settle().await;
     server.answer(Answer::Fail);
     advance(SECOND).await;
-    assert_eq!(
-        timed(&keys, KID).await,
-        (Ok(()), Duration::ZERO),
-        "fails at once"
-    );
+    assert_eq!(timed(&keys, KID).await, (Ok(()), Duration::ZERO), "fails at once");
     assert_eq!(timed(&keys, KID).await, (Ok(()), Duration::ZERO), "backoff");
     assert_eq!(keys.fetches(), 3);
     server.answer(FakeServer::keys(&[rsa_jwk(KID, rsa_key())]));
@@ -218,16 +181,10 @@ async fn ten_thousand_unknown_kids_cost_one_fetch_per_cooldown() {
     }
     assert_eq!(keys.fetches(), 2);
     advance(28 * SECOND).await;
-    assert_eq!(
-        timed(&keys, "garbage").await,
-        (Err(Reason::UnknownKey), Duration::ZERO)
-    );
+    assert_eq!(timed(&keys, "garbage").await, (Err(Reason::UnknownKey), Duration::ZERO));
     assert_eq!(keys.fetches(), 2, "within the cooldown");
     advance(SECOND).await;
-    assert_eq!(
-        timed(&keys, "garbage").await,
-        (Err(Reason::UnknownKey), SECOND)
-    );
+    assert_eq!(timed(&keys, "garbage").await, (Err(Reason::UnknownKey), SECOND));
     assert_eq!(keys.fetches(), 3);
 }
 
@@ -247,18 +204,11 @@ async fn an_unknown_kid_is_not_called_unknown_while_the_server_fails() {
     let keys = warm(&server).await;
     server.answer(Answer::Fail);
     assert_eq!(timed(&keys, "next").await.0, Err(Reason::KeysUnavailable));
-    assert_eq!(
-        timed(&keys, "next").await.0,
-        Err(Reason::KeysUnavailable),
-        "backoff"
-    );
+    assert_eq!(timed(&keys, "next").await.0, Err(Reason::KeysUnavailable), "backoff");
     assert_eq!(timed(&keys, KID).await, (Ok(()), Duration::ZERO));
     server.answer(Answer::Hang);
     advance(SECOND).await;
-    assert_eq!(
-        timed(&keys, "next").await,
-        (Err(Reason::KeysUnavailable), 2 * SECOND)
-    );
+    assert_eq!(timed(&keys, "next").await, (Err(Reason::KeysUnavailable), 2 * SECOND));
     server.answer(FakeServer::keys(&[rsa_jwk("next", rsa_key())]));
     advance(5 * SECOND).await;
     settle().await;
@@ -282,14 +232,8 @@ async fn a_bad_set_never_replaces_a_good_one() {
         ("empty", b""),
         ("html", b"<html>Sign in to the network</html>"),
         ("no keys", br#"{"keys":[]}"#),
-        (
-            "no key of ours",
-            br#"{"keys":[{"kty":"OKP","kid":"a","crv":"Ed25519","x":"AA"}]}"#,
-        ),
-        (
-            "another shape",
-            br#"{"9b0f6c1d":"-----BEGIN CERTIFICATE-----"}"#,
-        ),
+        ("no key of ours", br#"{"keys":[{"kty":"OKP","kid":"a","crv":"Ed25519","x":"AA"}]}"#),
+        ("another shape", br#"{"9b0f6c1d":"-----BEGIN CERTIFICATE-----"}"#),
         ("keys of another type", br#"{"keys":{"kid":"a"}}"#),
     ];
     for (name, body) in bodies {
@@ -300,11 +244,7 @@ async fn a_bad_set_never_replaces_a_good_one() {
         assert_eq!(timed(&keys, KID).await.0, Ok(()), "{name}");
         assert!(is_stale(&keys), "{name}");
         let cold = google(&server);
-        assert_eq!(
-            timed(&cold, KID).await.0,
-            Err(Reason::KeysUnavailable),
-            "{name}"
-        );
+        assert_eq!(timed(&cold, KID).await.0, Err(Reason::KeysUnavailable), "{name}");
     }
 }
 
@@ -327,10 +267,7 @@ async fn a_key_that_comes_again_unchanged_stays_the_same() {
 async fn a_fetch_that_panics_wedges_nothing() {
     let server = FakeServer::new(Answer::Panic);
     let keys = google(&server);
-    assert_eq!(
-        timed(&keys, KID).await,
-        (Err(Reason::KeysUnavailable), Duration::ZERO)
-    );
+    assert_eq!(timed(&keys, KID).await, (Err(Reason::KeysUnavailable), Duration::ZERO));
     let last_error = Some(FetchError::Dropped.to_string());
     assert_eq!(keys.status(), KeysStatus::Unusable { last_error });
     server.answer(FakeServer::keys(&[rsa_jwk(KID, rsa_key())]));
@@ -340,21 +277,15 @@ async fn a_fetch_that_panics_wedges_nothing() {
 
 #[test]
 fn a_runtime_that_goes_away_mid_fetch_wedges_nothing() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .start_paused(true)
-            .build()
-    };
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let server = FakeServer::new(Answer::Hang);
     let keys = google(&server);
     let first = runtime().unwrap();
     let gone = first.handle().clone();
     first.block_on(async { keys.prefetch() });
     drop(first);
-    let dropped = KeysStatus::Unusable {
-        last_error: Some(FetchError::Dropped.to_string()),
-    };
+    let dropped = KeysStatus::Unusable { last_error: Some(FetchError::Dropped.to_string()) };
     assert_eq!(keys.status(), dropped);
 
     // A spawn on a runtime that is gone drops the task at once, on the spawning thread.
@@ -373,12 +304,7 @@ fn a_runtime_that_goes_away_mid_fetch_wedges_nothing() {
 
 #[test]
 fn a_fetch_on_a_runtime_that_does_not_run_is_replaced_and_has_no_say() {
-    let runtime = || {
-        tokio::runtime::Builder::new_current_thread()
-            .enable_time()
-            .build()
-            .unwrap()
-    };
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let (blocked, running) = (runtime(), runtime());
     let server = FakeServer::good();
     let keys = google(&server);
@@ -408,10 +334,7 @@ fn a_fetch_on_a_runtime_that_does_not_run_is_replaced_and_has_no_say() {
 
 #[tokio::test(start_paused = true)]
 async fn limits_beyond_all_reason_overflow_nothing() {
-    let limits = Limits {
-        stale_for: Duration::MAX,
-        ..Limits::default()
-    };
+    let limits = Limits { stale_for: Duration::MAX, ..Limits::default() };
     let server = Box::new(FakeServer::good());
     let keys = Keys::with_source(Profile::google(), limits, server.clone());
     keys.find(KID).await.unwrap();

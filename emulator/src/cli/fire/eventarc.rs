@@ -66,9 +66,7 @@ impl Args {
         let event = if self.pubsub {
             CloudEvent::message_published(&self.topic, &push)
         } else {
-            let id = self
-                .id
-                .unwrap_or_else(|| Timestamp::now().as_microsecond().to_string());
+            let id = self.id.unwrap_or_else(|| Timestamp::now().as_microsecond().to_string());
             CloudEvent {
                 subject: self.subject,
                 data: push.data,

@@ -14,12 +14,7 @@ use clap::Subcommand;
 use emulator::{Answer, Courier, Delivery, Error, RunningIssuer};
 
 /// The headers of an answer that a sender or a person acts on.
-const OF_INTEREST: [&str; 4] = [
-    "content-type",
-    "location",
-    "retry-after",
-    "www-authenticate",
-];
+const OF_INTEREST: [&str; 4] = ["content-type", "location", "retry-after", "www-authenticate"];
 
 /// Who sends.
 #[derive(Debug, clap::Args)]
@@ -66,15 +61,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
     };
     let issuer = RunningIssuer::at(&to.issuer_url)?;
     let token = issuer.token(&to.audience, &to.email).await?;
-    let answer = Courier::new()?
-        .deliver(&to.url, &delivery.clone().bearer(&token))
-        .await?;
+    let answer = Courier::new()?.deliver(&to.url, &delivery.clone().bearer(&token)).await?;
     print(&mut stdout(), &to.url, &delivery, &answer)?;
-    Ok(if answer.acknowledged {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if answer.acknowledged { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn print(
@@ -90,12 +79,7 @@ fn print(
         format!("{sender} counts it as failed and would deliver again")
     };
     writeln!(out, "{sender}: {} {url}", delivery.method.as_str())?;
-    writeln!(
-        out,
-        "{} in {} ms: {verdict}",
-        answer.status,
-        answer.took.as_millis()
-    )?;
+    writeln!(out, "{} in {} ms: {verdict}", answer.status, answer.took.as_millis())?;
     for name in OF_INTEREST {
         if let Some(value) = answer.header(name) {
             writeln!(out, "{name}: {value}")?;

@@ -34,11 +34,7 @@ pub(super) struct Message {
     #[arg(long, value_name = "ID")]
     message_id: Option<String>,
     /// The subscription's whole name
-    #[arg(
-        long,
-        value_name = "NAME",
-        default_value = "projects/demo/subscriptions/by-hand"
-    )]
+    #[arg(long, value_name = "NAME", default_value = "projects/demo/subscriptions/by-hand")]
     subscription: String,
     /// Which delivery this is: there only with a dead-letter policy
     #[arg(long, value_name = "N")]

@@ -54,9 +54,7 @@ impl Args {
         attempt.retry_reason = (self.retry_count > 0).then(String::new);
         attempt.method = self.method.parse::<Method>()?;
         attempt.headers = self.header;
-        let content_type = self
-            .content_type
-            .map(|value| ("Content-Type".to_owned(), value));
+        let content_type = self.content_type.map(|value| ("Content-Type".to_owned(), value));
         attempt.headers.extend(content_type);
         attempt.body = self.body.into_bytes();
         Ok((self.to, attempt.delivery()))
