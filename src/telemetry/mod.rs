@@ -5,7 +5,7 @@ mod format;
 use std::{io::IsTerminal, panic};
 
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{Layer, filter::Targets, layer::SubscriberExt, util::SubscriberInitExt};
 
 use crate::{
     config::{Config, LogFormat},
@@ -23,18 +23,33 @@ pub fn format(config: &Config) -> Format {
     }
 }
 
+/// Libraries that handle requests: below a warning they log whole heads, tokens included.
+const SILENCED: [&str; 9] = [
+    "actix_http",
+    "actix_server",
+    "actix_web",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "mio",
+    "reqwest",
+    "rustls",
+];
+
 /// Sends log lines to standard output, and panics with them.
 pub fn start(format: Format, level: LevelFilter) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
+    let silenced = SILENCED.map(|library| (library, level.min(LevelFilter::WARN)));
+    let filter = Targets::new().with_default(level).with_targets(silenced);
     let registry = tracing_subscriber::registry();
     // An error says that one was set before, which then goes on.
     let _ = match format {
         Format::Json => {
-            registry.with(layer.event_format(format::CloudLogging).with_filter(level)).try_init()
+            registry.with(layer.event_format(format::CloudLogging).with_filter(filter)).try_init()
         }
         Format::Text { is_coloured } => {
             let layer = layer.with_ansi(is_coloured).with_target(false).compact();
-            registry.with(layer.with_filter(level)).try_init()
+            registry.with(layer.with_filter(filter)).try_init()
         }
     };
     panic::set_hook(Box::new(|panic| {

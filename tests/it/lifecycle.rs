@@ -88,7 +88,7 @@ fn slow_jobs() -> PathBuf {
     let example = tests.parent().unwrap().parent().unwrap().join("examples/slow_jobs");
     assert!(
         example.exists(),
-        "run `cargo test`, or `cargo test --test it --examples`: `--test` alone builds no example"
+        "run `cargo build --examples` first: `cargo test` builds them, `--test` alone does not"
     );
     example
 }
@@ -168,6 +168,29 @@ async fn an_idle_receiver_stops_at_once_even_with_a_connection_kept_alive() {
     let (status, records) = tokio::task::spawn_blocking(|| process.ended()).await.unwrap();
     assert_eq!((status.code(), records.len()), (Some(0), 0));
     assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_finest_log_level_every_line_is_json_and_none_shows_a_token_or_a_payload() {
+    let issuer = Issuer::start(0).await.unwrap();
+    let process = Process::start(slow_jobs(), &issuer, &[("LOG_LEVEL", "trace")]);
+    let courier = Courier::new().unwrap();
+    let token = issuer.token(AUDIENCE, TASKS).unwrap();
+    for (body, bearer, status) in
+        [("1", &*token, 204), (MARKER, &token, 422), (MARKER, "ya29.secret", 401)]
+    {
+        let task = Attempt::first("slow", body).delivery().body(body).bearer(bearer);
+        let answer = courier.deliver(&format!("{}/tasks/sleep", process.url), &task).await.unwrap();
+        assert_eq!(answer.status, status);
+    }
+    process.terminate();
+    let lines: Vec<Value> =
+        tokio::task::spawn_blocking(move || process.lines.iter().collect()).await.unwrap();
+    assert!(lines.iter().any(|line| line["message"] == "stopped"), "the last line is missing");
+    let all = serde_json::to_string(&lines).unwrap();
+    let segments: Vec<&str> = token.split('.').collect();
+    assert!(segments.iter().all(|segment| !all.contains(segment)), "a token's segment shows");
+    assert!(!all.contains("ya29.") && !all.contains(MARKER), "a secret shows");
 }
 
 #[tokio::test(flavor = "multi_thread")]
