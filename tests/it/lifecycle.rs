@@ -176,10 +176,10 @@ async fn at_the_finest_log_level_every_line_is_json_and_none_shows_a_token_or_a_
     let process = Process::start(slow_jobs(), &issuer, &[("LOG_LEVEL", "trace")]);
     let courier = Courier::new().unwrap();
     let token = issuer.token(AUDIENCE, TASKS).unwrap();
-    for (body, bearer, status) in
-        [("1", &*token, 204), (MARKER, &token, 422), (MARKER, "ya29.secret", 401)]
+    for (name, body, bearer, status) in
+        [("a", "1", &*token, 204), ("b", MARKER, &token, 422), ("c", MARKER, "ya29.secret", 401)]
     {
-        let task = Attempt::first("slow", body).delivery().body(body).bearer(bearer);
+        let task = Attempt::first("slow", name).delivery().body(body).bearer(bearer);
         let answer = courier.deliver(&format!("{}/tasks/sleep", process.url), &task).await.unwrap();
         assert_eq!(answer.status, status);
     }
