@@ -62,7 +62,7 @@ impl BodyMemory {
 ///
 /// # Errors
 ///
-/// [`Outcome::TooLarge`], [`Outcome::Incomplete`] or [`Outcome::Overloaded`]; then what is left of the body
+/// [`Outcome::TooLarge`], [`Outcome::Incomplete`] or [`Outcome::Overloaded`]; then `payload` still holds what
 /// is unread.
 pub(crate) async fn read(
     request: &HttpRequest,
@@ -99,6 +99,7 @@ pub(crate) async fn read(
             }
         }
     }
+    *payload = Payload::None;
     Ok((body.into_bytes(), reservation))
 }
 

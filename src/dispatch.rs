@@ -109,9 +109,11 @@ async fn deliver(
         .map_err(|_| Outcome::Overloaded("as many attempts as MAX_IN_FLIGHT allows are running"))?;
 
     let deadline = attempt.started() + route.deadline;
-    let (body, memory) =
-        body::read(request, payload, route.body_limit_bytes, &route.shared.body_memory, deadline)
-            .await?;
+    let (body, memory) = tokio::select! {
+        biased;
+        read = body::read(request, payload, route.body_limit_bytes, &route.shared.body_memory, deadline) => read?,
+        () = over(&route.shared.drain_over) => return Err(Outcome::Aborted),
+    };
     attempt.has_body(body.len());
 
     let unwrapped =
@@ -132,7 +134,8 @@ async fn deliver(
         drop((permit, memory));
         running.ends(outcome)
     });
-    Ok(task.await.unwrap_or_else(|error| Outcome::Panicked(error.to_string())))
+    // Panics of the job are caught within; what ends the task otherwise is recorded as aborted.
+    Ok(task.await.unwrap_or(Outcome::Aborted))
 }
 
 /// Claims the invocation, runs its job, and settles the claim once the job has really ended.
@@ -144,7 +147,7 @@ async fn run(
     deadline: Instant,
 ) -> Outcome {
     let dedup = &route.shared.dedup;
-    let drain_over = route.shared.drain_over.subscribe();
+    let drain_over = &route.shared.drain_over;
     let lease = match key {
         None => {
             if !matches!(dedup, Dedup::Off) {
@@ -160,7 +163,7 @@ async fn run(
                 Some(Claimed::Ours(lease)) => Some(lease),
                 None => None,
             },
-            () = over(drain_over.clone()) => return Outcome::Aborted,
+            () = over(drain_over) => return Outcome::Aborted,
         },
     };
     let outcome = supervise(job, lease.as_ref(), deadline, drain_over).await;
@@ -179,7 +182,7 @@ async fn supervise(
     job: Ready,
     lease: Option<&Lease>,
     deadline: Instant,
-    drain_over: watch::Receiver<bool>,
+    drain_over: &watch::Sender<bool>,
 ) -> Outcome {
     let mut job = Box::pin(AssertUnwindSafe(job).catch_unwind());
     let mut drain_over = std::pin::pin!(over(drain_over));
@@ -208,10 +211,10 @@ async fn supervise(
     }
 }
 
-/// Ends when the drain does.
-async fn over(mut drain_over: watch::Receiver<bool>) {
-    // An error says that the server is gone, which ends the drain too.
-    let _ = drain_over.wait_for(|is_over| *is_over).await;
+/// Ends when the drain does. Subscribes when it is first polled, which most attempts never do.
+async fn over(drain: &watch::Sender<bool>) {
+    // An error would say that the server is gone, which ends the drain too.
+    let _ = drain.subscribe().wait_for(|is_over| *is_over).await;
 }
 
 /// What a panic said, where it said it in words.
@@ -238,7 +241,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // Without an outcome the task itself was dropped: its worker has stopped.
+        // Without an outcome the task was dropped before it ended: its worker has stopped.
         self.attempt.ended(self.outcome.take().unwrap_or(Outcome::Aborted));
     }
 }

@@ -272,9 +272,11 @@ impl Attempt {
         let mut state = self.state();
         state.client_gone = true;
         if !state.is_running {
-            state
-                .outcome
-                .get_or_insert_with(|| Outcome::Incomplete("the sender hung up first".to_owned()));
+            state.outcome.get_or_insert_with(|| match self.route.is_draining() {
+                // It may be this instance that has hung up.
+                true => Outcome::Aborted,
+                false => Outcome::Incomplete("the sender hung up first".to_owned()),
+            });
             self.write(&mut state);
         }
     }

@@ -245,6 +245,22 @@ async fn a_refusal_leaves_its_connection_usable_or_closes_it_and_the_rest_is_nev
 }
 
 #[tokio::test]
+async fn a_body_that_was_read_keeps_its_connection_however_it_was_sent() {
+    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("DEDUP", "off")]).await;
+    let mut wire = Wire::open(&receiver).await;
+    for _ in 0..2 {
+        wire.head("POST /tasks/done", "Transfer-Encoding: chunked").await;
+        wire.write(b"2\r\nok\r\n0\r\n\r\n").await;
+        assert_eq!(wire.status().await, 204);
+        wire.head("POST /tasks/done", "Content-Length: 200000").await;
+        wire.write(&[b'x'; 200_000]).await;
+        assert_eq!(wire.status().await, 204);
+    }
+    assert!(wire.is_usable().await);
+    receiver.records(5).await;
+}
+
+#[tokio::test]
 async fn who_waits_for_100_continue_is_refused_without_sending_a_body() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
     let mut wire = Wire::open(&receiver).await;

@@ -26,4 +26,6 @@ mod settings;
 
 mod lifecycle;
 
+mod local;
+
 mod pubsub_emulator;
