@@ -45,14 +45,17 @@ pub fn main(jobs: Jobs) -> ExitCode {
         [Some("-h" | "--help" | "help")] => print(HELP),
         [Some("-V" | "--version")] => print(concat!("receiver ", env!("CARGO_PKG_VERSION"), "\n")),
         _ => {
-            complain(&format!("the arguments are wrong\n\n{HELP}"));
+            let arguments = arguments.join(" ".as_ref());
+            complain(&format!(
+                "unknown arguments {arguments:?}; expected check or nothing\n\n{HELP}"
+            ));
             ExitCode::from(EXIT_USAGE)
         }
     }
 }
 
 fn serve(jobs: Jobs) -> ExitCode {
-    let config = match Config::from_environment(&jobs.senders()) {
+    let config = match Config::from_environment(&jobs) {
         Ok(config) => config,
         Err(faults) => return wrong_settings(&faults),
     };
@@ -72,7 +75,7 @@ fn run(config: Config, jobs: Jobs, format: crate::record::Format) -> io::Result<
     let warnings = config.warnings.clone();
     let (host, port) = (config.host, config.port);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Before the port is open: a signal that comes right after must not kill.
         let stop = stop_signal()?;
         let server = Server::bind(config, jobs, records).map_err(|error| {
@@ -86,7 +89,10 @@ fn run(config: Config, jobs: Jobs, format: crate::record::Format) -> io::Result<
         server.run(stop).await?;
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    // Dropping it would wait for whatever blocks one of its threads.
+    runtime.shutdown_background();
+    ended
 }
 
 /// Ends at SIGTERM, which Cloud Run sends, or SIGINT, which a terminal sends.
@@ -102,7 +108,7 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 }
 
 fn check(jobs: &Jobs) -> ExitCode {
-    let config = match Config::from_environment(&jobs.senders()) {
+    let config = match Config::from_environment(jobs) {
         Ok(config) => config,
         Err(faults) => return wrong_settings(&faults),
     };

@@ -6,7 +6,7 @@ use std::{
     panic::AssertUnwindSafe,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -14,7 +14,7 @@ use std::{
 use actix_web::{HttpRequest, HttpResponse, dev::Payload};
 use futures_util::FutureExt;
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::{Notify, Semaphore, watch},
     time::Instant,
 };
 
@@ -42,7 +42,7 @@ pub(crate) struct Route {
     pub(crate) body_limit_bytes: usize,
     /// How long an attempt may take from its head on.
     pub(crate) deadline: Duration,
-    /// What a job that gave up is answered to Pub/Sub and Eventarc.
+    /// What Pub/Sub and Eventarc are answered when a job gives up.
     pub(crate) give_up: GiveUp,
     /// Where its records go.
     pub(crate) records: Records,
@@ -52,8 +52,10 @@ pub(crate) struct Route {
 
 /// What the requests of all senders share.
 pub(crate) struct Shared {
-    /// One permit for each attempt in flight.
-    pub(crate) in_flight: Arc<Semaphore>,
+    /// Attempts that have begun and are not over, whether or not their sender still waits.
+    pub(crate) in_flight: InFlight,
+    /// One permit for each attempt whose caller is proved.
+    pub(crate) permits: Arc<Semaphore>,
     /// The memory that bodies may take together.
     pub(crate) body_memory: BodyMemory,
     /// What has been done before.
@@ -62,6 +64,38 @@ pub(crate) struct Shared {
     pub(crate) is_draining: AtomicBool,
     /// True from the moment at which what is left is aborted.
     pub(crate) drain_over: watch::Sender<bool>,
+}
+
+/// Counts attempts, so that the drain knows when none is left.
+#[derive(Default)]
+pub(crate) struct InFlight {
+    count: AtomicUsize,
+    is_none: Notify,
+}
+
+impl InFlight {
+    pub(crate) fn begin(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn end(&self) {
+        if self.count.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.is_none.notify_waiters();
+        }
+    }
+
+    /// Ends at a moment at which there was none.
+    pub(crate) async fn none(&self) {
+        loop {
+            let mut notified = std::pin::pin!(self.is_none.notified());
+            // Before the count is read: a notice in between would be missed.
+            notified.as_mut().enable();
+            if self.count.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            notified.await;
+        }
+    }
 }
 
 impl Route {
@@ -104,7 +138,7 @@ async fn deliver(
         return Err(Outcome::NoSuchJob(Missing::Method));
     }
     let caller = attempt.caller().ok_or(Outcome::Refused(oidc::Reason::Missing))?;
-    let permit = Arc::clone(&route.shared.in_flight)
+    let permit = Arc::clone(&route.shared.permits)
         .try_acquire_owned()
         .map_err(|_| Outcome::Overloaded("as many attempts as MAX_IN_FLIGHT allows are running"))?;
 
@@ -123,7 +157,10 @@ async fn deliver(
     attempt.delivered(&delivery);
     let key = delivery.id.as_ref().map(|id| Key::new(route.sender, name, id));
     let invocation = Invocation::new(route.sender, delivery, attempt.received(), deadline, caller);
-    let ready = job(invocation).map_err(|senders::Unreadable(fault)| Outcome::Unreadable(fault))?;
+    // Reading the payload runs the author's code already.
+    let ready = std::panic::catch_unwind(AssertUnwindSafe(|| job(invocation)))
+        .map_err(|panic| Outcome::Panicked(describe_panic(&*panic)))?
+        .map_err(|senders::Unreadable(fault)| Outcome::Unreadable(fault))?;
 
     // A task of its own: a sender that hangs up drops the request, and must not stop the job.
     attempt.begins_job();
@@ -177,7 +214,8 @@ async fn run(
     outcome
 }
 
-/// Polls the job until it ends, its deadline passes or the drain is over; the job is gone on return.
+/// Polls the job until it ends, its deadline passes or the drain is over. Its future is gone on return;
+/// what it has handed to `spawn_blocking` runs on.
 async fn supervise(
     job: Ready,
     lease: Option<&Lease>,

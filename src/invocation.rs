@@ -10,6 +10,8 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 
+#[cfg(test)]
+use crate::senders::{eventarc::Event, pubsub::Message, scheduler::ScheduledRun, tasks::Task};
 use crate::{
     guard::Caller,
     senders::{Delivery, InvocationId, Origin, Sender, Unreadable, json_fault},
@@ -17,9 +19,9 @@ use crate::{
 
 /// One attempt at an invocation, with its payload read as `T`.
 ///
-/// `T` is any [`Deserialize`](serde::Deserialize) type, read from JSON; or [`Bytes`] for the raw body,
-/// [`String`] for text, `()` where the job reads nothing. An empty body reads as JSON `null`, so that
-/// `Option<T>` is a payload that may be absent.
+/// `T` is any [`Deserialize`](serde::Deserialize) type, read from JSON; or [`Bytes`] or `Vec<u8>` for the raw
+/// payload, [`String`] for text, `()` where the job reads nothing. An empty payload reads as JSON `null`, so
+/// that an `Option` of a JSON type is one that may be absent.
 #[derive(Clone, Debug)]
 pub struct Invocation<T> {
     /// Who handed it over.
@@ -37,7 +39,7 @@ pub struct Invocation<T> {
     pub deadline: Instant,
     /// The service account that was proved to have sent it.
     pub caller: Caller,
-    /// A Pub/Sub message's attributes, or an event's extension attributes.
+    /// A Pub/Sub message's attributes, or an event's extension attributes; see [`Invocation::attribute`].
     pub attributes: BTreeMap<String, String>,
     /// What this sender alone says.
     pub origin: Origin,
@@ -56,11 +58,32 @@ impl<T> Invocation<T> {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
+    /// An attribute by its name, in any case: those of an unwrapped message came as headers, whose names
+    /// are in lower case.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        find_attribute(&self.attributes, name)
+    }
+
     /// A key that is the same on every attempt, to hand on to APIs that take one; `None` where the sender
     /// does not name the invocation.
     pub fn idempotency_key(&self) -> Option<String> {
         self.id.as_ref().map(|id| format!("{}:{id}", self.sender))
     }
+}
+
+/// As [`Invocation::attribute`].
+pub(crate) fn find_attribute<'a>(
+    attributes: &'a BTreeMap<String, String>,
+    name: &str,
+) -> Option<&'a str> {
+    let exact = attributes.get(name);
+    let in_any_case = || {
+        attributes
+            .iter()
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    };
+    exact.or_else(in_any_case).map(String::as_str)
 }
 
 impl Invocation<Bytes> {
@@ -156,7 +179,7 @@ fn read_payload<T: DeserializeOwned + 'static>(body: Bytes) -> Result<T, Unreada
 #[cfg(test)]
 impl<T> Invocation<T> {
     /// An invocation to hand to a job in its own test: a first attempt, due now, with a minute to run.
-    pub(crate) fn sample(sender: Sender, origin: Origin, payload: T) -> Self {
+    pub(crate) fn sample(sender: Sender, payload: T) -> Self {
         let now = Timestamp::now();
         Self {
             sender,
@@ -167,7 +190,12 @@ impl<T> Invocation<T> {
             deadline: Instant::now() + Duration::from_secs(60),
             caller: Caller::sample(),
             attributes: BTreeMap::new(),
-            origin,
+            origin: match sender {
+                Sender::Scheduler => Origin::Scheduler(ScheduledRun::default()),
+                Sender::Tasks => Origin::Tasks(Task::default()),
+                Sender::Pubsub => Origin::Pubsub(Message::default()),
+                Sender::Events => Origin::Events(Event::default()),
+            },
             payload,
         }
     }
@@ -178,7 +206,6 @@ mod tests {
     use serde::Deserialize;
 
     use super::*;
-    use crate::senders::tasks::Task;
 
     #[derive(Debug, PartialEq, Deserialize)]
     struct Order {
@@ -187,8 +214,7 @@ mod tests {
 
     #[test]
     fn an_invocation_tells_its_lag_its_time_left_and_its_key() {
-        let mut invocation =
-            Invocation::sample(Sender::Tasks, Origin::Tasks(Task::default()), Order { id: 7 });
+        let mut invocation = Invocation::sample(Sender::Tasks, Order { id: 7 });
         invocation.first_due = Some(invocation.received - SignedDuration::from_millis(1500));
         assert_eq!(invocation.lag(), Some(SignedDuration::from_millis(1500)));
         assert!(invocation.remaining() > Duration::from_secs(50));

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
 use crate::{
+    config::{self, Fault},
     invocation::Invocation,
     outcome::JobError,
     senders::{Sender, Unreadable},
@@ -37,10 +38,15 @@ pub(crate) type Job = Arc<dyn Fn(Invocation<Bytes>) -> Result<Ready, Unreadable>
 #[derive(Default)]
 pub struct Jobs {
     jobs: BTreeMap<(Sender, String), Job>,
+    faults: Vec<Fault>,
 }
 
 impl Jobs {
     /// Adds a job that Cloud Scheduler runs at `/scheduler/{name}`.
+    ///
+    /// # Panics
+    ///
+    /// If the name is no path segment, or this sender has a job of that name already.
     pub fn scheduler<T, F, Fut>(&mut self, name: &str, job: F)
     where
         T: DeserializeOwned + Send + 'static,
@@ -51,6 +57,10 @@ impl Jobs {
     }
 
     /// Adds a job that Cloud Tasks calls at `/tasks/{name}`.
+    ///
+    /// # Panics
+    ///
+    /// If the name is no path segment, or this sender has a job of that name already.
     pub fn tasks<T, F, Fut>(&mut self, name: &str, job: F)
     where
         T: DeserializeOwned + Send + 'static,
@@ -61,6 +71,10 @@ impl Jobs {
     }
 
     /// Adds a job that a Pub/Sub subscription pushes to at `/pubsub/{name}`.
+    ///
+    /// # Panics
+    ///
+    /// If the name is no path segment, or this sender has a job of that name already.
     pub fn pubsub<T, F, Fut>(&mut self, name: &str, job: F)
     where
         T: DeserializeOwned + Send + 'static,
@@ -71,6 +85,10 @@ impl Jobs {
     }
 
     /// Adds a job that an Eventarc trigger calls at `/events/{name}`.
+    ///
+    /// # Panics
+    ///
+    /// If the name is no path segment, or this sender has a job of that name already.
     pub fn events<T, F, Fut>(&mut self, name: &str, job: F)
     where
         T: DeserializeOwned + Send + 'static,
@@ -78,6 +96,27 @@ impl Jobs {
         Fut: Future<Output = Result<(), JobError>> + Send + 'static,
     {
         self.add(Sender::Events, name, job);
+    }
+
+    /// A setting of your own jobs, from the environment. Where it is not set, that is reported with all
+    /// other faults, the receiver does not start, and the empty text that is given here is never used.
+    ///
+    /// `expected` ends "expected …": `jobs.setting("SMTP_URL", "the mail service's URL")`.
+    pub fn setting(&mut self, name: &str, expected: &str) -> String {
+        config::environment(name).filter(|value| !value.is_empty()).unwrap_or_else(|| {
+            self.faults.push(Fault {
+                name: name.to_owned(),
+                value: None,
+                expected: expected.to_owned(),
+                remedy: "set it: a job in src/jobs needs it".to_owned(),
+            });
+            String::new()
+        })
+    }
+
+    /// What [`Jobs::setting`] found missing.
+    pub(crate) fn faults(&self) -> &[Fault] {
+        &self.faults
     }
 
     /// The senders that have a job: the only ones whose settings are required.

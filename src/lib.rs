@@ -9,9 +9,9 @@
 //! - [`outcome`]: what a job answers, and the status code that each sender makes of it.
 //! - [`senders`]: what each sender puts on the wire.
 //! - [`guard`]: a request's head becomes a [`guard::Caller`], or is refused.
-//! - [`dispatch`]: one delivery from head to outcome.
+//! - [`dispatch`]: one delivery from head to outcome; `body` reads its body, `answer` makes its response.
 //! - [`dedup`]: the same invocation does not succeed twice while the store remembers.
-//! - [`record`]: the one log entry of an attempt.
+//! - [`record`]: the one log entry of an attempt; `trace_context` reads the trace that it belongs to.
 //! - [`server`]: routes, middleware, bind, run, drain.
 //! - [`config`]: every setting, read once, all faults together.
 //! - [`telemetry`]: log lines in Cloud Logging's format.

@@ -1,4 +1,4 @@
-//! The receiver: configuration, telemetry, bind, run, drain. Everything else is in the library.
+//! The receiver's binary: the jobs of `src/jobs`, served by the library.
 
 use std::process::ExitCode;
 

@@ -15,7 +15,7 @@ use crate::senders::Sender;
 /// A job's answer to one question: should Google send this again?
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JobError {
-    /// Yes: the sender's own retry policy decides when.
+    /// Yes: the sender's own retry policy decides whether and when.
     Retry(String),
     /// Yes, and all that this sender has for us should ease off: Cloud Tasks slows the whole queue.
     SlowDown {
@@ -24,12 +24,14 @@ pub enum JobError {
         /// Why, for the record.
         reason: String,
     },
-    /// Never: it would fail again. Answered as accepted, recorded as an error.
+    /// Never: it would fail again. Recorded as an error, and answered as accepted (or left to a dead-letter
+    /// policy, where `PUBSUB_GIVE_UP` says so).
     GiveUp(String),
 }
 
 impl JobError {
-    /// Try again later: `.map_err(JobError::retry)?`.
+    /// Try again later: `.map_err(JobError::retry)?`. The reason is what `Display` gives; pass
+    /// `format!("{error:#}")` to keep the causes of an error that shows them so.
     pub fn retry(reason: impl Display) -> Self {
         Self::Retry(reason.to_string())
     }
@@ -121,7 +123,7 @@ impl Severity {
     }
 }
 
-/// What a job that gave up is answered to Pub/Sub and Eventarc.
+/// What Pub/Sub and Eventarc are answered when a job gives up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GiveUp {
     /// Acknowledged: the message is gone, the record stays.
@@ -220,7 +222,7 @@ impl Outcome {
             _ => return None,
         };
         // Rounded up: zero would mean "at once".
-        Some(after.as_secs() + u64::from(after.subsec_nanos() > 0))
+        Some(after.as_secs().saturating_add(u64::from(after.subsec_nanos() > 0)).max(1))
     }
 
     /// How the record weighs.

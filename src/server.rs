@@ -27,7 +27,7 @@ use crate::{
     body::BodyMemory,
     config::{Config, DedupStore},
     dedup::Dedup,
-    dispatch::{Route, Shared, dispatch},
+    dispatch::{InFlight, Route, Shared, dispatch},
     guard,
     job_table::Jobs,
     record::{self, Records},
@@ -50,7 +50,6 @@ pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
     workers: usize,
-    max_in_flight: u32,
     routes: Vec<Arc<Route>>,
     shared: Arc<Shared>,
     verifiers: Vec<Verifier>,
@@ -69,7 +68,8 @@ impl Server {
         let address = listener.local_addr()?;
 
         let shared = Arc::new(Shared {
-            in_flight: Arc::new(Semaphore::new(config.max_in_flight as usize)),
+            in_flight: InFlight::default(),
+            permits: Arc::new(Semaphore::new(config.max_in_flight as usize)),
             body_memory: BodyMemory::new(config.body_memory_bytes),
             dedup: match config.dedup {
                 DedupStore::Off => Dedup::Off,
@@ -98,7 +98,6 @@ impl Server {
             listener,
             address,
             workers: config.workers,
-            max_in_flight: config.max_in_flight,
             routes: routes.collect(),
             shared,
             verifiers: config.verifiers,
@@ -116,7 +115,7 @@ impl Server {
     ///
     /// What the system says where serving fails.
     pub async fn run(self, stop: impl Future<Output = ()>) -> io::Result<()> {
-        let Self { listener, workers, max_in_flight, routes, shared, verifiers, address: _ } = self;
+        let Self { listener, workers, routes, shared, verifiers, address: _ } = self;
         // Beside serving: a key server that is down must not hold up the start.
         verifiers.iter().for_each(Verifier::prefetch);
         let verifiers: Arc<[Verifier]> = verifiers.into();
@@ -139,22 +138,28 @@ impl Server {
             ended = &mut server => return ended,
             () = stop => {}
         }
-        let (ended, ()) = tokio::join!(server, drain(&shared, &handle, max_in_flight));
-        ended
+        let stopped = async { tokio::join!(server, drain(&shared, &handle)).0 };
+        match timeout(DRAIN + 2 * LAST_ANSWERS, stopped).await {
+            Ok(ended) => ended,
+            // actix waits for a blocked worker without limit; Cloud Run does not.
+            Err(_) => {
+                tracing::error!("a job blocks its thread and was left behind; use spawn_blocking");
+                Ok(())
+            }
+        }
     }
 }
 
 /// Stops accepting, waits for work in flight, aborts what is left.
-async fn drain(shared: &Shared, handle: &ServerHandle, max_in_flight: u32) {
+async fn drain(shared: &Shared, handle: &ServerHandle) {
     let until = Instant::now() + DRAIN;
     shared.is_draining.store(true, Ordering::Relaxed);
     handle.pause().await;
-    // All permits at once: jobs whose sender hung up are in flight too, though no connection shows them.
-    let all_ended = || shared.in_flight.acquire_many(max_in_flight);
-    if timeout_at(until, all_ended()).await.is_err() {
+    // Not the connections: a job whose sender has hung up is in flight without one.
+    if timeout_at(until, shared.in_flight.none()).await.is_err() {
         shared.drain_over.send_replace(true);
-        // An aborted job ends at its next await; one that blocks its thread is left behind.
-        let _ = timeout(LAST_ANSWERS / 2, all_ended()).await;
+        // An aborted job ends at its next await.
+        let _ = timeout(LAST_ANSWERS / 2, shared.in_flight.none()).await;
     }
     handle.stop(true).await;
 }

@@ -23,7 +23,7 @@ pub fn now_unix_secs() -> u64 {
 
 impl Profile {
     /// Applies every claim check to claims that a front end vouches for; all that is missing is
-    /// the signature. `audiences` and `callers` are checked where they are given (`audiences` not
+    /// the signature. `now_unix_secs` is [`now_unix_secs()`]. `audiences` and `callers` are checked where they are given (`audiences` not
     /// empty, `callers` not `None`); the issuer and the times always.
     ///
     /// # Errors
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(profile.check_unverified(&stranger, &[], None, NOW), Ok(()));
         let late = profile.check_unverified(&stranger, &[], None, NOW + 3620);
         assert_eq!(late.unwrap_err().reason, Reason::Expired);
-        let elsewhere = profile.issuer("http://localhost:8085");
+        let elsewhere = profile.with_issuer("http://localhost:8085");
         let refusal = elsewhere.check_unverified(&stranger, &[], None, NOW).unwrap_err();
         assert_eq!(refusal.reason, Reason::WrongIssuer);
     }

@@ -23,6 +23,34 @@
 //! # }
 //! ```
 //!
+//! In a service, the token comes from the request's head, and the refusal decides the answer:
+//!
+//! ```no_run
+//! use oidc::{Kind, Policy, Verifier};
+//!
+//! /// The caller's address, or the status and the reason of a refusal.
+//! async fn caller<'a>(
+//!     authorization: impl Iterator<Item = &'a [u8]>, // every value of that header
+//!     verifier: &Verifier,
+//!     policy: &Policy,
+//! ) -> Result<Option<String>, (u16, String)> {
+//!     let verified = match oidc::bearer(authorization) {
+//!         Ok(token) => verifier.verify(token, policy).await,
+//!         Err(refusal) => Err(refusal),
+//!     };
+//!     verified.map(|claims| claims.email.clone()).map_err(|refusal| {
+//!         let status = match refusal.reason.kind() {
+//!             Kind::Unauthenticated => 401,
+//!             Kind::Forbidden => 403,
+//!             Kind::KeysUnavailable => 503,
+//!         };
+//!         (status, refusal.to_string())
+//!     })
+//! }
+//! ```
+//!
+//! It needs a tokio runtime with time and I/O: keys are fetched in tasks of their own.
+//!
 //! # Map
 //!
 //! In reading order:
@@ -78,6 +106,6 @@ pub use limits::Limits;
 pub use policy::{Callers, Policy, PolicyError};
 pub use profile::{Algorithm, Profile};
 pub use reason::{Kind, Reason};
-pub use refusal::{Claimed, Refusal};
+pub use refusal::{Claimed, Refusal, shown};
 pub use token::decode_unverified;
 pub use verifier::Verifier;

@@ -92,6 +92,8 @@ impl Callers {
         email: Option<&str>,
         email_verified: bool,
     ) -> Result<(), Refusal> {
+        // IAP says where the id is from; every other issuer gives it bare.
+        let subject = subject.strip_prefix("accounts.google.com:").unwrap_or(subject);
         let email_listed = email.is_some_and(|email| self.emails.iter().any(|e| e == email));
         if self.subjects.iter().any(|s| s == subject) || (email_listed && email_verified) {
             return Ok(());

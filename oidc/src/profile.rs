@@ -63,14 +63,14 @@ impl Profile {
 
     /// Replaces the issuers by one, for emulators and tests.
     #[must_use]
-    pub fn issuer(mut self, one: impl Into<String>) -> Profile {
+    pub fn with_issuer(mut self, one: impl Into<String>) -> Profile {
         self.issuers = vec![one.into()];
         self
     }
 
     /// Replaces the key URL, for emulators and tests.
     #[must_use]
-    pub fn keys_url(mut self, url: impl Into<String>) -> Profile {
+    pub fn with_keys_url(mut self, url: impl Into<String>) -> Profile {
         self.keys_url = url.into();
         self
     }
@@ -86,7 +86,7 @@ impl Profile {
     }
 
     /// Where the keys are: a JWK set (RFC 7517 §5).
-    pub fn jwks_url(&self) -> &str {
+    pub fn keys_url(&self) -> &str {
         &self.keys_url
     }
 

@@ -58,7 +58,7 @@ reasons! {
     AccessToken, "access_token", Unauthenticated,
         "this is an OAuth access token, which does not say whom it is for; give the sender an OIDC service account instead of an OAuth one, or mint with `gcloud auth print-identity-token`";
     SignatureRemoved, "signature_removed", Unauthenticated,
-        "the platform in front has removed the token's signature, so it cannot be verified here; send a service account's token in `Authorization` rather than a user's or one in `X-Serverless-Authorization`, or set AUTH=platform to trust the platform's own check";
+        "the platform in front has removed the token's signature, so it cannot be verified here; send a service account's token in `Authorization` rather than a user's or one in `X-Serverless-Authorization`, or trust the platform's own check (AUTH=platform in the receiver, `decode_unverified` in `oidc`)";
     SelfSigned, "self_signed", Unauthenticated,
         "a service account has signed this token itself, and only tokens that Google signs are accepted; exchange it for an ID token with `generateIdToken` or `target_audience`";
     UnsupportedAlgorithm, "unsupported_algorithm", Unauthenticated,

@@ -116,10 +116,10 @@ fn text(value: Option<&serde_json::Value>) -> Option<String> {
     value?.as_str().map(shown)
 }
 
-/// Makes a string from a token safe to record: bounded, without control characters, and never
-/// something that may itself be a token that was put into the wrong field.
-pub(crate) fn shown(text: &str) -> String {
-    if text.starts_with("eyJ") || text.contains("ya29.") {
+/// Makes a stranger's text safe to record: at most 256 characters, without control characters, and
+/// never something that may itself be a token that was put into the wrong field.
+pub fn shown(text: &str) -> String {
+    if text.contains("eyJ") || text.contains("ya29.") {
         return "[looks like a token]".to_owned();
     }
     let mut chars = text.chars();
@@ -148,6 +148,7 @@ mod tests {
         assert_eq!((cut.chars().count(), cut.ends_with('…')), (256, true));
         assert_eq!(shown("eyJhbGciOiJSUzI1NiJ9.e30.c2ln"), "[looks like a token]");
         assert_eq!(shown("Bearer ya29.a0AfB"), "[looks like a token]");
+        assert_eq!(shown("Bearer eyJhbGciOiJSUzI1NiJ9"), "[looks like a token]");
     }
 
     #[test]

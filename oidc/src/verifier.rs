@@ -475,7 +475,7 @@ mod tests {
     async fn a_key_server_that_never_answers_holds_nobody_up_for_long() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/certs", listener.local_addr().unwrap());
-        let verifier = Verifier::new(Profile::google().keys_url(url));
+        let verifier = Verifier::new(Profile::google().with_keys_url(url));
         let started = tokio::time::Instant::now();
         assert_eq!(
             refused(&verifier, &Mint::google().sign()).await.reason,

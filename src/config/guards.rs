@@ -38,7 +38,7 @@ impl Guards {
                     "leave it out; for a test deployment set ALLOW_TEST_ISSUER=1",
                 );
             }
-            google = google.issuer(issuer);
+            google = google.with_issuer(issuer);
         }
         for (name, profile) in [("OIDC_KEYS_URL", &mut google), ("IAP_KEYS_URL", &mut iap)] {
             if let Some(url) = reader.optional(name, values::url()) {
@@ -50,7 +50,7 @@ impl Guards {
                         "leave it out; for a test deployment set ALLOW_TEST_ISSUER=1",
                     );
                 }
-                *profile = profile.clone().keys_url(url);
+                *profile = profile.clone().with_keys_url(url);
             }
         }
         Self { host, google, iap, google_verifier: None, iap_verifier: None }
@@ -60,60 +60,41 @@ impl Guards {
     pub(super) fn of(&mut self, reader: &mut Reader<'_>, sender: Sender) -> Option<Guard> {
         let auth = inherited(reader, sender, "AUTH", values::auth);
         let audiences = inherited(reader, sender, "AUDIENCE", values::list);
-        let callers_name = format!("{}_CALLERS", sender.as_str().to_uppercase());
+        let callers_name = own_name(sender, "CALLERS");
         let callers = callers(reader, &callers_name);
+        let identity = inherited(reader, sender, "PLATFORM_IDENTITY", values::platform_identity);
         let Some(auth) = auth else {
-            missing(
-                reader,
-                "AUTH",
-                "verify or platform",
-                "say how callers are proved: verify checks each ID token here, platform trusts a front end that has",
-            );
+            let remedy = "say how callers are proved: verify checks each ID token here, platform trusts a front end \
+                          that has; verify also needs AUDIENCE and {SENDER}_CALLERS";
+            missing_for(reader, sender, "AUTH", "verify or platform", remedy);
             return None;
         };
-        match auth {
-            Auth::Verify => {
-                let policy = self.policy(reader, "AUDIENCE", audiences, &callers_name, callers)?;
+        match (auth, identity) {
+            (Auth::Verify, _) => {
+                let policy =
+                    policy(reader, ("AUDIENCE", audiences), (&callers_name, callers), FOR_SENDERS)?;
                 Some(Guard::Verify { verifier: self.google_verifier(), policy })
             }
-            Auth::Platform => {
-                let Some(identity) =
-                    inherited(reader, sender, "PLATFORM_IDENTITY", values::platform_identity)
-                else {
-                    missing(
-                        reader,
-                        "PLATFORM_IDENTITY",
-                        values::platform_identity().expected,
-                        "say where the front end leaves the identity that it has verified",
-                    );
-                    return None;
-                };
+            (Auth::Platform, None) => {
+                let expected = values::platform_identity().expected;
+                let remedy = "say where the front end leaves the identity that it has verified";
+                missing_for(reader, sender, "PLATFORM_IDENTITY", expected, remedy);
+                None
+            }
+            (Auth::Platform, Some(PlatformIdentity::Iap)) => {
+                let policy =
+                    policy(reader, ("AUDIENCE", audiences), (&callers_name, callers), FOR_IAP)?;
+                Some(Guard::Iap { verifier: self.iap_verifier(), policy })
+            }
+            (Auth::Platform, Some(identity)) => {
                 let identity = match identity {
-                    PlatformIdentity::CloudRun => Identity::CloudRun,
                     PlatformIdentity::Header(name) => {
                         Identity::Header { name, proof: self.proxy_proof(reader)? }
                     }
-                    PlatformIdentity::Iap => Identity::Iap {
-                        policy: self.policy(
-                            reader,
-                            "AUDIENCE",
-                            audiences.clone(),
-                            &callers_name,
-                            callers.clone(),
-                        )?,
-                        verifier: self
-                            .iap_verifier
-                            .get_or_insert_with(|| Verifier::new(self.iap.clone()))
-                            .clone(),
-                    },
+                    _ => Identity::CloudRun,
                 };
-                let profile = self.google.clone();
-                Some(Guard::Platform {
-                    identity,
-                    profile,
-                    audiences: audiences.unwrap_or_default(),
-                    callers,
-                })
+                let audiences = audiences.unwrap_or_default();
+                Some(Guard::Platform { identity, profile: self.google.clone(), audiences, callers })
             }
         }
     }
@@ -125,6 +106,10 @@ impl Guards {
 
     fn google_verifier(&mut self) -> Verifier {
         self.google_verifier.get_or_insert_with(|| Verifier::new(self.google.clone())).clone()
+    }
+
+    fn iap_verifier(&mut self) -> Verifier {
+        self.iap_verifier.get_or_insert_with(|| Verifier::new(self.iap.clone())).clone()
     }
 
     /// A proxy's header can be set by whoever goes around the proxy.
@@ -144,37 +129,49 @@ impl Guards {
             );
             return None;
         }
-        let policy = self.policy(reader, "PROXY_AUDIENCE", audiences, "PROXY_CALLERS", callers)?;
+        let policy =
+            policy(reader, ("PROXY_AUDIENCE", audiences), ("PROXY_CALLERS", callers), FOR_PROXY)?;
         Some(ProxyProof::Token { verifier: self.google_verifier(), policy })
     }
-
-    fn policy(
-        &self,
-        reader: &mut Reader<'_>,
-        audience_name: &str,
-        audiences: Option<Vec<String>>,
-        callers_name: &str,
-        callers: Option<Callers>,
-    ) -> Option<Policy> {
-        if audiences.is_none() {
-            missing(
-                reader,
-                audience_name,
-                "the audience that the sender's tokens are made for",
-                "set it to the service's URL, as in --oidc-token-audience",
-            );
-        }
-        if callers.is_none() {
-            missing(
-                reader,
-                callers_name,
-                "the accounts that may call",
-                "set the senders' service accounts: an audience alone admits every Google account",
-            );
-        }
-        Policy::new(audiences?, callers?).ok()
-    }
 }
+
+/// What a route accepts; `remedies` say how the audience and the accounts are to be set.
+fn policy(
+    reader: &mut Reader<'_>,
+    (audience_name, audiences): (&str, Option<Vec<String>>),
+    (callers_name, callers): (&str, Option<Callers>),
+    remedies: Remedies,
+) -> Option<Policy> {
+    if audiences.is_none() {
+        missing(reader, audience_name, "the audience that tokens are made for", remedies.audience);
+    }
+    if callers.is_none() {
+        missing(reader, callers_name, "the accounts that may call", remedies.callers);
+    }
+    Policy::new(audiences?, callers?).ok()
+}
+
+/// How the two halves of a policy are to be set.
+struct Remedies {
+    audience: &'static str,
+    callers: &'static str,
+}
+
+const FOR_SENDERS: Remedies = Remedies {
+    audience: "set it to the service's URL, as in --oidc-token-audience",
+    callers: "set the senders' service accounts: an audience alone admits every Google account",
+};
+
+const FOR_IAP: Remedies = Remedies {
+    audience: "set it to IAP's signed header audience, /projects/NUMBER/global/backendServices/ID or \
+               /projects/NUMBER/locations/REGION/services/NAME",
+    callers: "set the accounts that may pass: an audience alone admits whoever IAP lets through",
+};
+
+const FOR_PROXY: Remedies = Remedies {
+    audience: "set it to the audience of the ID token that the proxy sends",
+    callers: "set it to the proxy's service account",
+};
 
 /// A sender's own setting, or the one for all.
 fn inherited<T>(
@@ -183,13 +180,17 @@ fn inherited<T>(
     name: &str,
     value: fn() -> values::Value<T>,
 ) -> Option<T> {
-    let own = format!("{}_{name}", sender.as_str().to_uppercase());
+    let own = own_name(sender, name);
     // A wrong value of its own must not fall back to the one for all.
     if reader.raw(&own).is_some() {
         reader.optional(&own, value())
     } else {
         reader.optional(name, value())
     }
+}
+
+fn own_name(sender: Sender, name: &str) -> String {
+    format!("{}_{name}", sender.as_str().to_uppercase())
 }
 
 fn callers(reader: &mut Reader<'_>, name: &str) -> Option<Callers> {
@@ -205,6 +206,13 @@ fn callers(reader: &mut Reader<'_>, name: &str) -> Option<Callers> {
             );
             None
         }
+    }
+}
+
+/// As [`missing`], of a setting that the sender may have of its own.
+fn missing_for(reader: &mut Reader<'_>, sender: Sender, name: &str, expected: &str, remedy: &str) {
+    if reader.raw(&own_name(sender, name)).is_none() {
+        missing(reader, name, expected, remedy);
     }
 }
 

@@ -24,6 +24,7 @@
 //! | `LOG_FORMAT`, `LOG_LEVEL` | `json` or `text`; `error` to `trace` | by terminal; `info` |
 //! | `RECORD_ATTRIBUTES` | message attributes that records may show, `\|`-separated | none |
 //! | `GOOGLE_CLOUD_PROJECT` | names traces in full | none |
+//! | `K_SERVICE`, `K_REVISION` | set by Cloud Run | none |
 //! | `OIDC_ISSUER`, `OIDC_KEYS_URL`, `IAP_KEYS_URL`, `ALLOW_TEST_ISSUER` | for an emulator | Google's |
 
 mod faults;
@@ -48,7 +49,7 @@ use tracing::level_filters::LevelFilter;
 
 pub use self::faults::{Fault, Faults};
 use self::{guards::Guards, reader::Reader};
-use crate::{guard::Guard, outcome::GiveUp, record::About, senders::Sender};
+use crate::{guard::Guard, job_table::Jobs, outcome::GiveUp, record::About, senders::Sender};
 
 /// The receiver's settings.
 pub struct Config {
@@ -62,7 +63,7 @@ pub struct Config {
     pub max_in_flight: u32,
     /// What all bodies may take together: `BODY_MEMORY`.
     pub body_memory_bytes: usize,
-    /// What a job that gave up is answered to Pub/Sub and Eventarc: `PUBSUB_GIVE_UP`.
+    /// What Pub/Sub and Eventarc are answered when a job gives up: `PUBSUB_GIVE_UP`.
     pub pubsub_give_up: GiveUp,
     /// Where finished invocations are remembered: `DEDUP`.
     pub dedup: DedupStore,
@@ -125,17 +126,18 @@ pub enum LogFormat {
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(300);
 
 impl Config {
-    /// Reads the process's environment.
+    /// Reads the process's environment, for these jobs.
     ///
     /// # Errors
     ///
-    /// Every fault there is.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-    pub fn from_environment(senders: &BTreeSet<Sender>) -> Result<Self, Faults> {
-        // What is not Unicode reads as replacement characters, which then fail where the value is used.
-        Self::from_lookup(senders, |name| {
-            std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
-        })
+    /// Every fault there is, those of the jobs' own settings included.
+    pub fn from_environment(jobs: &Jobs) -> Result<Self, Faults> {
+        let read = Self::from_lookup(&jobs.senders(), environment);
+        match (read, jobs.faults()) {
+            (read, []) => read,
+            (Ok(_), own) => Err(Faults(own.to_vec())),
+            (Err(Faults(faults)), own) => Err(Faults([&faults, own].concat())),
+        }
     }
 
     /// Reads settings through `lookup`, for the senders that have a job.
@@ -227,6 +229,13 @@ impl Config {
             effective,
         })
     }
+}
+
+/// A variable of the process's environment.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+pub(crate) fn environment(name: &str) -> Option<String> {
+    // What is not Unicode reads as replacement characters, which then fail where the value is used.
+    std::env::var_os(name).map(|value| value.to_string_lossy().into_owned())
 }
 
 /// A sender's largest body, and how long Google waits for an answer where nobody says otherwise.

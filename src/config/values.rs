@@ -204,13 +204,15 @@ pub(super) enum PlatformIdentity {
 
 pub(super) fn platform_identity() -> Value<PlatformIdentity> {
     Value {
-        expected: "cloud-run, iap, or the header that your proxy sets, such as x-endpoint-api-userinfo, \
+        expected: "cloud-run, iap, or the header that your proxy sets, which begins with x-, such as x-endpoint-api-userinfo, \
                    x-apigateway-api-userinfo or x-jwt-payload",
         parse: |text| match text {
             "cloud-run" => Some(PlatformIdentity::CloudRun),
             "iap" => Some(PlatformIdentity::Iap),
             // Anything shorter would take a typing mistake for a header.
-            _ if text.starts_with("x-") => text.parse().ok().map(PlatformIdentity::Header),
+            _ if text.to_ascii_lowercase().starts_with("x-") => {
+                text.parse().ok().map(PlatformIdentity::Header)
+            }
             _ => None,
         },
         show: |identity| match identity {

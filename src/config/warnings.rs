@@ -17,7 +17,7 @@ pub(super) struct Deadlines {
     pub(super) told: Duration,
 }
 
-/// What is warned about depends on.
+/// What the warnings depend on.
 pub(super) struct Context<'a> {
     pub(super) deadlines: &'a [Deadlines],
     pub(super) request_timeout: Duration,
@@ -46,33 +46,29 @@ impl Context<'_> {
     /// Job < sender < Cloud Run: otherwise whoever waits gives up first, and the work is repeated while it
     /// still runs.
     fn deadline_chain(&self, warnings: &mut Vec<String>) {
-        let run = self.request_timeout;
-        for Deadlines { sender, job, told_name, told } in self.deadlines {
-            let (prefix, job, told, run_text) = (
-                sender.as_str().to_uppercase(),
-                (*job, show_duration(*job)),
-                (*told, show_duration(*told)),
-                show_duration(run),
-            );
-            if job.0 >= told.0 {
+        let timeout = self.request_timeout;
+        let timeout_text = show_duration(timeout);
+        for &Deadlines { sender, job, told_name, told } in self.deadlines {
+            let job_name = format!("{}_DEADLINE", sender.as_str().to_uppercase());
+            let (title, job_text, told_text) =
+                (sender.title(), show_duration(job), show_duration(told));
+            if job >= told {
                 warnings.push(format!(
-                    "{prefix}_DEADLINE is {}, not below {told_name}, {}: {sender} gives up and repeats what still runs; \
-                     lower the first, or raise the second here and at the sender",
-                    job.1, told.1
+                    "{job_name} is {job_text}, not below {told_name}, {told_text}: {title} gives up and repeats what \
+                     still runs; lower the first, or raise the second here and at the sender"
                 ));
             }
-            if job.0 >= run {
+            if job >= timeout {
                 warnings.push(format!(
-                    "{prefix}_DEADLINE is {}, not below REQUEST_TIMEOUT, {run_text}: Cloud Run answers 504 while the job \
-                     still runs; lower the first, or raise the second here and with --timeout",
-                    job.1
+                    "{job_name} is {job_text}, not below REQUEST_TIMEOUT, {timeout_text}: Cloud Run answers 504 while \
+                     the job still runs; lower the first, or raise the second here and with --timeout"
                 ));
             }
-            if told.0 >= run {
+            if told >= timeout {
                 warnings.push(format!(
-                    "{told_name} is {}, not below REQUEST_TIMEOUT, {run_text}: Cloud Run answers 504 before {sender} \
-                     gives up; lower the first here and at the sender, or raise the second here and with --timeout",
-                    told.1
+                    "{told_name} is {told_text}, not below REQUEST_TIMEOUT, {timeout_text}: Cloud Run answers 504 \
+                     before {title} gives up; lower the first here and at the sender, or raise the second here and \
+                     with --timeout"
                 ));
             }
         }

@@ -76,9 +76,9 @@ impl Memory {
             return false;
         }
         let until = now + lease.remembered_for;
+        state.forget(now);
         state.entries.insert(lease.key, Entry::Done { until });
         state.done.push_back((until, lease.key));
-        state.forget(now);
         true
     }
 
@@ -105,7 +105,7 @@ impl State {
 
     fn forget(&mut self, now: Instant) {
         while let Some((until, key)) = self.done.front().copied() {
-            if now < until && self.done.len() <= CAPACITY {
+            if now < until && self.done.len() < CAPACITY {
                 return;
             }
             self.done.pop_front();

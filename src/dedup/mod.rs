@@ -19,10 +19,10 @@ use self::memory::Memory;
 use crate::senders::{InvocationId, Sender};
 
 /// How long a claim holds without being renewed.
-pub const LEASE: Duration = Duration::from_secs(15);
+pub(crate) const LEASE: Duration = Duration::from_secs(15);
 
 /// How often the claim of a running job is renewed.
-pub const RENEWAL: Duration = Duration::from_secs(5);
+pub(crate) const RENEWAL: Duration = Duration::from_secs(5);
 
 /// Where finished invocations are remembered.
 #[derive(Clone)]

@@ -81,6 +81,13 @@ pub(crate) enum Guard {
         /// The audiences and accounts of this route.
         policy: Policy,
     },
+    /// IAP's signed assertion is verified here.
+    Iap {
+        /// IAP's keys.
+        verifier: Verifier,
+        /// IAP's audience and the accounts of this route.
+        policy: Policy,
+    },
     /// A front end has verified the caller and passes on who it is.
     Platform {
         /// Where the identity is read from.
@@ -105,13 +112,6 @@ pub(crate) enum Identity {
         name: HeaderName,
         /// What keeps others from setting it.
         proof: ProxyProof,
-    },
-    /// IAP's signed assertion, verified here under IAP's own profile.
-    Iap {
-        /// IAP's keys.
-        verifier: Verifier,
-        /// IAP's audience and the accounts of this route.
-        policy: Policy,
     },
 }
 
@@ -138,11 +138,10 @@ impl Guard {
     pub(crate) async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
         match self {
             Guard::Verify { verifier, policy } => {
-                let token =
-                    oidc::bearer(headers.get_all(AUTHORIZATION).map(|value| value.as_bytes()))?;
+                let token = platform::bearer(headers, &AUTHORIZATION)?;
                 Ok(Caller(Proof::Verified(verifier.verify(token, policy).await?)))
             }
-            Guard::Platform { identity: Identity::Iap { verifier, policy }, .. } => {
+            Guard::Iap { verifier, policy } => {
                 let assertion = platform::single(headers, &platform::IAP_ASSERTION)?;
                 Ok(Caller(Proof::Verified(verifier.verify(assertion, policy).await?)))
             }
@@ -150,14 +149,12 @@ impl Guard {
                 let claims = match identity {
                     Identity::Header { name, proof } => {
                         if let ProxyProof::Token { verifier, policy } = proof {
-                            let token = oidc::bearer(
-                                headers.get_all(AUTHORIZATION).map(|value| value.as_bytes()),
-                            )?;
+                            let token = platform::bearer(headers, &AUTHORIZATION)?;
                             verifier.verify(token, policy).await?;
                         }
                         platform::from_header(headers, name)?
                     }
-                    _ => platform::from_cloud_run(headers)?,
+                    Identity::CloudRun => platform::from_cloud_run(headers)?,
                 };
                 profile.check_unverified(
                     &claims,
@@ -189,12 +186,12 @@ pub(crate) async fn enforce<B: MessageBody + 'static>(
             next.call(request).await.map(ServiceResponse::map_into_left_body)
         }
         Err(refusal) => {
-            let (request, payload) = request.into_parts();
-            let is_read = body::discard(&request, payload).await;
             let outcome = Outcome::Refused(refusal.reason);
-            let response =
-                answer::respond(&outcome, attempt.answering(), is_read && !route.is_draining());
+            // Before the body is looked at: whoever hangs up now is on record all the same.
             attempt.refused(refusal);
+            let (request, payload) = request.into_parts();
+            let keep_alive = body::discard(&request, payload).await && !route.is_draining();
+            let response = answer::respond(&outcome, attempt.answering(), keep_alive);
             Ok(ServiceResponse::new(request, response).map_into_right_body())
         }
     }

@@ -1,4 +1,4 @@
-//! Identities that a front end has verified and passes on.
+//! What the guard reads from headers: tokens, and identities that a front end has verified.
 //!
 //! Where each leaves them: Cloud Run
 //! <https://cloud.google.com/run/docs/authenticating/service-to-service>, Endpoints
@@ -34,8 +34,12 @@ pub(super) fn from_cloud_run(headers: &HeaderMap) -> Result<UnverifiedClaims, Re
     } else {
         AUTHORIZATION
     };
-    let token = oidc::bearer(headers.get_all(name).map(|value| value.as_bytes()))?;
-    oidc::decode_unverified(token)
+    oidc::decode_unverified(bearer(headers, &name)?)
+}
+
+/// The one token in a header.
+pub(super) fn bearer<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<&'a str, Refusal> {
+    oidc::bearer(headers.get_all(name).map(|value| value.as_bytes()))
 }
 
 /// The claims in a proxy's header.

@@ -13,11 +13,10 @@ pub(super) async fn run(report: Invocation<()>) -> Result<(), JobError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::senders::{Origin, Sender, scheduler::ScheduledRun};
+    use crate::senders::Sender;
 
     #[tokio::test]
     async fn a_report_is_built_for_the_day_that_it_was_due_on() {
-        let origin = Origin::Scheduler(ScheduledRun { job_name: None, schedule_time: None });
-        assert_eq!(run(Invocation::sample(Sender::Scheduler, origin, ())).await, Ok(()));
+        assert_eq!(run(Invocation::sample(Sender::Scheduler, ())).await, Ok(()));
     }
 }

@@ -17,12 +17,12 @@ pub(super) struct Object {
 /// Indexes the object.
 pub(super) async fn run(upload: Invocation<Object>) -> Result<(), JobError> {
     // Pub/Sub notifications tell of deletions at the same topic; Eventarc filters by type before it sends.
-    if upload.attributes.get("eventType").is_some_and(|event| event != "OBJECT_FINALIZE") {
+    if upload.attribute("eventType").is_some_and(|event| event != "OBJECT_FINALIZE") {
         return Ok(());
     }
     let Object { bucket, name, size } = &upload.payload;
     let size_bytes: u64 =
-        size.parse().map_err(|_| JobError::give_up("the object's size is no number"))?;
+        size.parse().map_err(|_| JobError::give_up("the object's size is not a number"))?;
     tracing::info!(
         bucket_length = bucket.len(),
         name_length = name.len(),
@@ -35,7 +35,7 @@ pub(super) async fn run(upload: Invocation<Object>) -> Result<(), JobError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::senders::{Origin, Sender, pubsub::Message};
+    use crate::senders::Sender;
 
     async fn index(size: &str, event: &str) -> Result<(), JobError> {
         let object = Object {
@@ -43,8 +43,7 @@ mod tests {
             name: "a.pdf".to_owned(),
             size: size.to_owned(),
         };
-        let mut upload =
-            Invocation::sample(Sender::Pubsub, Origin::Pubsub(Message::default()), object);
+        let mut upload = Invocation::sample(Sender::Pubsub, object);
         upload.attributes.insert("eventType".to_owned(), event.to_owned());
         run(upload).await
     }

@@ -25,7 +25,7 @@ pub(super) async fn run(receipt: Invocation<Receipt>, mailer: Arc<Mailer>) -> Re
             JobError::slow_down(retry_after, "the mail service is busy")
         }
         // The record must not hold the address, which belongs to a person.
-        MailError::NoSuchAddress => JobError::give_up("the order's address is none"),
+        MailError::NoSuchAddress => JobError::give_up("the order's address is not an address"),
     })
 }
 
@@ -58,11 +58,11 @@ impl Mailer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::senders::{Origin, Sender, tasks::Task};
+    use crate::senders::Sender;
 
     async fn send(mailer: &Arc<Mailer>, order: &str, email: &str) -> Result<(), JobError> {
         let receipt = Receipt { order: order.to_owned(), email: email.to_owned() };
-        let invocation = Invocation::sample(Sender::Tasks, Origin::Tasks(Task::default()), receipt);
+        let invocation = Invocation::sample(Sender::Tasks, receipt);
         run(invocation, Arc::clone(mailer)).await
     }
 

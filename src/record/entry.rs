@@ -1,7 +1,7 @@
 //! The record as JSON, in Cloud Logging's structured format
 //! (<https://cloud.google.com/logging/docs/structured-logging>). `record.schema.json` describes it.
 
-use std::{collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt};
 
 use jiff::Timestamp;
 use serde::{Serialize, Serializer};
@@ -64,7 +64,7 @@ struct ServiceContext<'a> {
 #[derive(Serialize)]
 struct Invocation<'a> {
     sender: Sender,
-    job: Cut<'a>,
+    job: Cow<'a, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -201,7 +201,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
         }),
         invocation: Invocation {
             sender,
-            job: Cut(&state.job),
+            job: state.job(),
             id: state.id.as_ref().map(|id| cut(&id.to_string(), 2 * MAX_CHARS).into_owned()),
             attempt: state.attempt,
             first_due: state.first_due,
@@ -298,7 +298,7 @@ struct Message<'a> {
 
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.sender, cut(&self.state.job, MAX_CHARS))?;
+        write!(f, "{}/{}", self.sender, self.state.job())?;
         if let Some(id) = &self.state.id {
             write!(f, " {}", cut(&id.to_string(), 2 * MAX_CHARS))?;
         }
@@ -329,7 +329,7 @@ impl Serialize for Cut<'_> {
 }
 
 /// The text itself, or its beginning and how much is missing.
-pub(super) fn cut(text: &str, max_chars: usize) -> std::borrow::Cow<'_, str> {
+pub(super) fn cut(text: &str, max_chars: usize) -> Cow<'_, str> {
     // Bytes are never fewer than characters, so the short ones are not counted.
     if text.len() <= max_chars {
         return text.into();

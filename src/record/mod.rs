@@ -5,6 +5,7 @@ mod entry;
 mod text;
 
 use std::{
+    borrow::Cow,
     cell::RefCell,
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -26,6 +27,7 @@ use oidc::Refusal;
 use crate::{
     dispatch::Route,
     guard::Caller,
+    invocation::find_attribute,
     outcome::{Answering, Outcome},
     senders::{Delivery, InvocationId, Origin},
     trace_context::TraceContext,
@@ -137,6 +139,17 @@ struct State {
     duration_ms: f64,
 }
 
+impl State {
+    /// The job's name; a stranger's text where it is none of the table's.
+    fn job(&self) -> Cow<'_, str> {
+        if self.is_known_job {
+            Cow::Borrowed(&self.job)
+        } else {
+            Cow::Owned(oidc::shown(&self.job))
+        }
+    }
+}
+
 /// What the record says of dedup, where there is something to say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DedupNote {
@@ -157,6 +170,7 @@ impl DedupNote {
 
 impl Attempt {
     fn new(route: Arc<Route>, request: &ServiceRequest) -> Self {
+        route.shared.in_flight.begin();
         // The path's last part as it came: until the table is asked, it is a stranger's text.
         let job = request.path().trim_start_matches('/').split_once('/').map_or("", |(_, job)| job);
         Self {
@@ -239,7 +253,9 @@ impl Attempt {
         state.origin = Some(delivery.origin.clone());
         state.attributes = allowed
             .iter()
-            .filter_map(|name| Some((name.clone(), delivery.attributes.get(name)?.clone())))
+            .filter_map(|name| {
+                Some((name.clone(), find_attribute(&delivery.attributes, name)?.to_owned()))
+            })
             .collect();
     }
 
@@ -303,6 +319,12 @@ impl Attempt {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.route.shared.in_flight.end();
     }
 }
 

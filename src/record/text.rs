@@ -32,7 +32,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, is_col
     let caller = state.caller.as_ref().map(|caller| caller.email().unwrap_or(caller.subject()));
     let mut parts = vec![
         paint(DIM, &Timestamp::now().strftime("%H:%M:%S%.3f").to_string()),
-        paint(BOLD, &format!("{}/{}", attempt.route.sender, cut(&state.job, 64))),
+        paint(BOLD, &format!("{}/{}", attempt.route.sender, cut(&state.job(), 64))),
         paint(colour, &format!("{} {}", outcome.as_str(), status.as_u16())),
         paint(DIM, &format!("{} ms", state.duration_ms)),
     ];

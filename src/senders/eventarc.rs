@@ -9,7 +9,7 @@ use actix_web::http::header::HeaderMap;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use jiff::Timestamp;
-use percent_encoding::percent_decode_str;
+use percent_encoding::percent_decode;
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -22,7 +22,7 @@ use super::{
 };
 
 /// What the event says of itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Event {
     /// `id`: unique within the source.
     pub id: String,
@@ -41,9 +41,10 @@ pub struct Event {
 }
 
 /// How the event was put on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Mode {
     /// Attributes are `ce-` headers, the body is the data.
+    #[default]
     Binary,
     /// One JSON object holds attributes and data.
     Structured,
@@ -77,23 +78,18 @@ pub(super) fn read(headers: &HeaderMap, body: Bytes) -> Result<Delivery, Unreada
                 .to_owned(),
         ));
     }
-    delivery(read_binary(headers)?, body, Mode::Binary)
+    delivery(read_binary(headers), body, Mode::Binary)
 }
 
 /// Context attributes from `ce-` headers, whose values are percent-encoded (binding, section 3.1.3.2).
-fn read_binary(headers: &HeaderMap) -> Result<BTreeMap<String, String>, Unreadable> {
+/// A value that is not keeps what can be read: an odd subject must not lose the event.
+fn read_binary(headers: &HeaderMap) -> BTreeMap<String, String> {
     headers
         .iter()
         .filter_map(|(name, value)| Some((name.as_str().strip_prefix("ce-")?, value)))
         .map(|(name, value)| {
-            let text =
-                value.to_str().ok().and_then(|value| percent_decode_str(value).decode_utf8().ok());
-            match text {
-                Some(text) => Ok((name.to_owned(), text.into_owned())),
-                None => {
-                    Err(Unreadable(format!("the header ce-{name} is not percent-encoded UTF-8")))
-                }
-            }
+            let text = percent_decode(value.as_bytes()).decode_utf8_lossy();
+            (name.to_owned(), text.into_owned())
         })
         .collect()
 }

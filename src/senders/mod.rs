@@ -48,8 +48,18 @@ impl Sender {
         }
     }
 
+    /// Its name for people.
+    pub fn title(self) -> &'static str {
+        match self {
+            Sender::Scheduler => "Cloud Scheduler",
+            Sender::Tasks => "Cloud Tasks",
+            Sender::Pubsub => "Pub/Sub",
+            Sender::Events => "Eventarc",
+        }
+    }
+
     /// The methods that this sender's route answers.
-    pub fn methods(self) -> &'static [Method] {
+    pub(crate) fn methods(self) -> &'static [Method] {
         match self {
             Sender::Scheduler | Sender::Tasks => &[Method::GET, Method::POST, Method::PUT],
             Sender::Pubsub | Sender::Events => &[Method::POST],

@@ -43,9 +43,9 @@ struct Envelope<'a> {
 
 #[derive(Deserialize)]
 struct EnvelopeMessage<'a> {
-    // Borrowed: up to 13 MB of base64 that is read once.
-    #[serde(borrow)]
-    data: Option<Cow<'a, str>>,
+    // Borrowed where nothing in it is escaped: up to 13 MB of base64 that is read once.
+    #[serde(borrow, default)]
+    data: Cow<'a, str>,
     attributes: Option<BTreeMap<String, String>>,
     #[serde(rename = "messageId")]
     message_id: Option<String>,
@@ -72,34 +72,45 @@ pub(super) struct Opened {
 ///
 /// [`Unreadable`] where it is not JSON, not an envelope, or its data is not base64.
 pub(super) fn open(body: &[u8]) -> Result<Opened, Unreadable> {
-    let envelope: Envelope<'_> = serde_json::from_slice(body).map_err(|error| {
+    parse(body)?.open()
+}
+
+fn parse(body: &[u8]) -> Result<Envelope<'_>, Unreadable> {
+    serde_json::from_slice(body).map_err(|error| {
         Unreadable(format!(
             "the body {}; expected a Pub/Sub push envelope: {{\"message\": {{…}}, \"subscription\": …}}",
             json_fault(&error)
         ))
-    })?;
-    let payload = match envelope.message.data.as_deref() {
-        None => Bytes::new(),
-        Some(data) => STANDARD.decode(data).map(Bytes::from).map_err(|error| {
-            Unreadable(format!(
-                "message.data is not standard base64 ({})",
-                describe_base64_fault(&error)
-            ))
-        })?,
-    };
-    let publish_time = envelope.message.publish_time.or(envelope.message.publish_time_snake);
-    Ok(Opened {
-        message: Message {
-            subscription: envelope.subscription,
-            message_id: envelope.message.message_id.or(envelope.message.message_id_snake),
-            publish_time: publish_time.and_then(|time| time.parse().ok()),
-            delivery_attempt: envelope.delivery_attempt.filter(|attempt| *attempt > 0),
-            ordering_key: envelope.message.ordering_key,
-            wrapped: true,
-        },
-        attributes: envelope.message.attributes.unwrap_or_default(),
-        payload,
     })
+}
+
+impl Envelope<'_> {
+    /// Whether it names its message, as every push does. A publisher's own JSON may have a `message` too.
+    fn is_named(&self) -> bool {
+        let EnvelopeMessage { message_id, message_id_snake, .. } = &self.message;
+        self.subscription.is_some() || message_id.is_some() || message_id_snake.is_some()
+    }
+
+    fn open(self) -> Result<Opened, Unreadable> {
+        let Self { message, subscription, delivery_attempt } = self;
+        let payload = STANDARD.decode(message.data.as_ref()).map_err(|error| {
+            let fault = describe_base64_fault(&error);
+            Unreadable(format!("message.data is not standard base64 ({fault})"))
+        })?;
+        let publish_time = message.publish_time.or(message.publish_time_snake);
+        Ok(Opened {
+            message: Message {
+                subscription,
+                message_id: message.message_id.or(message.message_id_snake),
+                publish_time: publish_time.and_then(|time| time.parse().ok()),
+                delivery_attempt: delivery_attempt.filter(|attempt| *attempt > 0),
+                ordering_key: message.ordering_key,
+                wrapped: true,
+            },
+            attributes: message.attributes.unwrap_or_default(),
+            payload: payload.into(),
+        })
+    }
 }
 
 /// Where decoding stopped, without the byte itself: it is part of a payload.
@@ -123,12 +134,13 @@ pub(super) fn read(
     unwrapped: Unwrapped,
 ) -> Result<Delivery, Unreadable> {
     if !headers.contains_key("x-goog-pubsub-message-id") {
-        match open(&body) {
-            Ok(Opened { message, attributes, payload }) => {
+        match parse(&body) {
+            Ok(envelope) if envelope.is_named() => {
+                let Opened { message, attributes, payload } = envelope.open()?;
                 return Ok(delivery(message, attributes, payload));
             }
             Err(fault) if was_meant_as_envelope(&body) => return Err(fault),
-            Err(_) => {}
+            _ => {}
         }
     }
     match unwrapped {
@@ -142,12 +154,16 @@ pub(super) fn read(
 }
 
 /// Without metadata nothing marks an unwrapped message, so a body that is no envelope is somebody's own
-/// data, unless it begins as every envelope does: then it was cut short or spoilt on the way.
+/// data, unless it has an envelope's two members: then it was spoilt on the way.
 fn was_meant_as_envelope(body: &[u8]) -> bool {
-    let start = body.trim_ascii_start();
-    let start = start.get(..1024).unwrap_or(start);
-    let has = |key: &[u8]| start.windows(key.len()).any(|window| window == key);
-    start.starts_with(b"{") && has(b"\"message\"") && (has(b"\"subscription\"") || has(b"\"data\""))
+    // The members stand at either end of the data, in either order.
+    let ends = [
+        body.get(..1024).unwrap_or(body),
+        body.get(body.len().saturating_sub(1024)..).unwrap_or(body),
+    ];
+    let has =
+        |key: &[u8]| ends.iter().any(|end| end.windows(key.len()).any(|window| window == key));
+    body.trim_ascii_start().starts_with(b"{") && has(b"\"message\"") && has(b"\"subscription\"")
 }
 
 fn read_unwrapped(headers: &HeaderMap, body: Bytes) -> Delivery {
@@ -174,10 +190,11 @@ fn read_unwrapped(headers: &HeaderMap, body: Bytes) -> Delivery {
     delivery(message, attributes, body)
 }
 
-/// Headers that the sender or the platform adds: what is left are the message's attributes.
+/// Headers that the sender or the platform adds. Nothing tells an attribute from another header, so an
+/// attribute of one of these names is lost, and a header that somebody else adds counts as one.
 fn is_transport_header(name: &str) -> bool {
     const PREFIXES: [&str; 5] = ["x-goog-", "x-forwarded-", "x-cloud-", "x-serverless-", "sec-"];
-    const NAMES: [&str; 12] = [
+    const NAMES: [&str; 14] = [
         "accept",
         "accept-encoding",
         "authorization",
@@ -186,6 +203,8 @@ fn is_transport_header(name: &str) -> bool {
         "forwarded",
         "from",
         "host",
+        "traceparent",
+        "tracestate",
         "transfer-encoding",
         "user-agent",
         "via",

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{Delivery, InvocationId, Origin, header};
 
 /// What Scheduler says of a run. Runs started by hand may lack either part.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ScheduledRun {
     /// `X-CloudScheduler-JobName`: seen both short and as `projects/…`, so it is opaque.
     pub job_name: Option<String>,

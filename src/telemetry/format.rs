@@ -72,6 +72,7 @@ struct Fields {
 impl Fields {
     fn add(&mut self, field: &Field, value: Value) {
         let name = match field.name() {
+            "message" => "field.message",
             "severity" => "field.severity",
             "time" => "field.time",
             "target" => "field.target",

@@ -1,6 +1,7 @@
 //! The same invocation does not succeed twice while the store remembers.
 
 use emulator::senders::{eventarc::CloudEvent, pubsub::Push, scheduler::Run, tasks::Attempt};
+use receiver::{invocation::Invocation, job_table::Jobs};
 use serde_json::json;
 
 use crate::harness::{MARKER, Receiver, Seen, TASKS, field, jobs};
@@ -114,17 +115,35 @@ async fn a_job_that_gave_up_is_not_run_again_unless_the_dead_letter_policy_is_to
 }
 
 #[tokio::test]
-async fn a_repeat_waits_for_the_holder_within_its_own_deadline_and_is_then_409() {
-    let seen = Seen::default();
-    let mut receiver = Receiver::with(jobs(&seen), &[("TASKS_DEADLINE", "2s")]).await;
+async fn a_repeat_that_waited_for_the_holder_as_long_as_it_could_is_409() {
+    // A holder that outlives the repeat's deadline, which began later, is one that cannot be timed out.
+    let (open, gate) = std::sync::mpsc::channel();
+    let gate = std::sync::Mutex::new(gate);
+    let begun = std::sync::Arc::new(tokio::sync::Notify::new());
+    let mut table = Jobs::default();
+    table.tasks("block", {
+        let (begun, gate) = (begun.clone(), std::sync::Arc::new(gate));
+        move |_: Invocation<()>| {
+            let (begun, gate) = (begun.clone(), gate.clone());
+            async move {
+                begun.notify_one();
+                gate.lock().unwrap().recv().unwrap();
+                Ok(())
+            }
+        }
+    });
+    // Two workers, and connections are dealt in turn: the repeat is not on the blocked thread.
+    let mut receiver = Receiver::with(table, &[("TASKS_DEADLINE", "1s")]).await;
     let token = receiver.token(TASKS);
-    let holding = tokio::spawn(receiver.post("/tasks/hang", task("1").bearer(&token)));
-    seen.begun(1).await;
-    // The holder began first, so it times out first; whoever comes after it takes over, and so on.
-    let repeat = receiver.post("/tasks/hang", task("1").bearer(&token)).await;
-    assert!([409, 500].contains(&repeat.status), "{}", repeat.status);
-    assert_eq!(holding.await.unwrap().status, 500);
-    assert_eq!(receiver.records(2).await.len(), 2);
+    let holding = tokio::spawn(receiver.post("/tasks/block", task("1").bearer(&token)));
+    begun.notified().await;
+    let (answer, record) = receiver.deliver("/tasks/block", &task("1")).await;
+    assert_eq!((answer.status, field(&record, "outcome")), (409, "in_progress"));
+    assert!(record["invocation"]["duration_ms"].as_f64().unwrap() >= 1000.0, "{record}");
+    open.send(()).unwrap();
+    assert_eq!(holding.await.unwrap().status, 204);
+    receiver.record().await;
+    assert_eq!(receiver.deliver("/tasks/block", &task("1")).await.0.status, 200);
 }
 
 #[tokio::test]

@@ -107,7 +107,7 @@ async fn what_others_make_long_or_full_of_control_characters_is_cut_and_stays_on
     let (_, record) = receiver.send("/tasks/done", &task("1").bearer(&token)).await;
     assert_eq!(field(&record, "outcome"), "refused");
     let (_, record) = receiver.deliver(&format!("/tasks/{long}"), &task("1")).await;
-    assert!(field(&record, "job").ends_with("[9744 bytes cut]"), "{record}");
+    assert!(field(&record, "job").ends_with("x…"), "{record}");
 }
 
 #[tokio::test]

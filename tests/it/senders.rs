@@ -223,9 +223,38 @@ async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_head
 }
 
 #[tokio::test]
+async fn an_attribute_is_found_by_its_name_in_any_case_however_it_came() {
+    let seen = Seen::default();
+    let allowed = [("RECORD_ATTRIBUTES", "eventType")];
+    let mut receiver = Receiver::with(jobs(&seen), &allowed).await;
+    let push = |id: &str| {
+        Push::new("projects/example/subscriptions/s", id, MARKER)
+            .attribute("eventType", "OBJECT_DELETE")
+    };
+    for delivery in [push("1").wrapped(), push("2").unwrapped_with_metadata()] {
+        let (_, record) = receiver.deliver("/pubsub/done", &delivery).await;
+        assert_eq!(
+            record["invocation"]["pubsub"]["attributes"],
+            json!({"eventType": "OBJECT_DELETE"})
+        );
+        let invocation = seen.one();
+        assert_eq!(invocation.attribute("eventType"), Some("OBJECT_DELETE"));
+        assert_eq!(invocation.attribute("nothing"), None);
+    }
+}
+
+#[tokio::test]
 async fn an_unwrapped_message_without_metadata_is_its_body_and_nothing_else() {
     let (mut receiver, seen) = receiver().await;
-    for body in [MARKER, "{\"message\":\"hello\"}", "{\"order\":1}", "[1]", ""] {
+    for body in [
+        MARKER,
+        "{\"message\":\"hello\"}",
+        "{\"message\":{\"text\":\"hi\"}}",
+        "{\"message\":\"user created\",\"data\":{\"id\":1}}",
+        "{\"order\":1}",
+        "[1]",
+        "",
+    ] {
         let delivery = Push::new("projects/example/subscriptions/raw", "77", body).unwrapped();
         let (answer, record) = receiver.deliver("/pubsub/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "dedup")), (204, "unnamed"), "{body}");
@@ -269,13 +298,19 @@ async fn an_event_is_the_same_in_binary_and_structured_mode() {
 }
 
 #[tokio::test]
-async fn binary_mode_decodes_percent_encoded_attributes() {
+async fn binary_mode_decodes_percent_encoded_attributes_and_loses_no_event_over_an_odd_one() {
     let (mut receiver, seen) = receiver().await;
-    let delivery = event("p-1").binary().header("ce-subject", "objects/caf%C3%A9%20menu.pdf");
-    let (answer, _) = receiver.deliver("/events/done", &delivery).await;
-    assert_eq!(answer.status, 204);
-    let Origin::Events(origin) = seen.one().origin else { panic!("not an event") };
-    assert_eq!(origin.subject.as_deref(), Some("objects/café menu.pdf"));
+    for (number, subject, expected) in [
+        (0, "objects/caf%C3%A9%20menu.pdf", "objects/café menu.pdf"),
+        (1, "objects/100%", "objects/100%"),
+        (2, "objects/%ff", "objects/\u{fffd}"),
+    ] {
+        let delivery = event(&format!("p-{number}")).binary().header("ce-subject", subject);
+        let (answer, _) = receiver.deliver("/events/done", &delivery).await;
+        assert_eq!(answer.status, 204);
+        let Origin::Events(origin) = seen.one().origin else { panic!("not an event") };
+        assert_eq!(origin.subject.as_deref(), Some(expected));
+    }
 }
 
 #[tokio::test]

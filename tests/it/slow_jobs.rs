@@ -11,5 +11,10 @@ fn main() -> ExitCode {
         tokio::time::sleep(Duration::from_millis(milliseconds.payload)).await;
         Ok(())
     });
+    jobs.tasks("block", async |_: Invocation<()>| {
+        tracing::info!("begun");
+        std::thread::sleep(Duration::from_secs(60));
+        Ok(())
+    });
     receiver::command::main(jobs)
 }

@@ -159,7 +159,7 @@ impl Drop for Landing {
             Err(error) => (None, Some(error)),
         };
         if let Some(error) = &error {
-            let url = self.shared.profile.jwks_url();
+            let url = self.shared.profile.keys_url();
             tracing::warn!(url, %error, "Could not fetch the signing keys; will try again.");
         }
         let mut flight = self.shared.flight();

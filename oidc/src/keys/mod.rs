@@ -79,7 +79,7 @@ impl Shared {
 impl Keys {
     /// Keys over HTTP. Does no I/O.
     pub(crate) fn over_http(profile: Profile, limits: Limits) -> Keys {
-        let source = HttpSource::new(profile.jwks_url().to_owned(), &limits);
+        let source = HttpSource::new(profile.keys_url().to_owned(), &limits);
         Keys::with_source(profile, limits, Box::new(source))
     }
 
@@ -175,6 +175,12 @@ impl Keys {
             if let Some(landed) = flight.under_way(now, &self.shared.limits) {
                 return Some(landed);
             }
+            // A fetch may have landed since the caller looked.
+            let phase =
+                self.shared.set.load().as_ref().map(|set| set.phase(now, &self.shared.limits));
+            if why == Why::Refresh && matches!(phase, Some(Phase::Fresh)) {
+                return None;
+            }
             if flight.must_pause(why, now, &self.shared.limits) {
                 return None;
             }
@@ -191,7 +197,7 @@ impl Keys {
 impl fmt::Debug for Keys {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Keys")
-            .field("url", &self.shared.profile.jwks_url())
+            .field("url", &self.shared.profile.keys_url())
             .field("status", &self.status())
             .finish_non_exhaustive()
     }

@@ -69,12 +69,18 @@ impl HttpSource {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
-        let builder = Client::builder()
+        let mut builder = Client::builder()
             .connect_timeout(self.connect_timeout)
             // A key server that sends us elsewhere is not the one that was configured.
             .redirect(Policy::none())
             // Fetches are hours apart; a connection kept meanwhile would be dead by then.
             .pool_max_idle_per_host(0);
+        let url = reqwest::Url::parse(&self.url);
+        let host = url.as_ref().ok().and_then(reqwest::Url::host_str);
+        if matches!(host, Some("localhost" | "127.0.0.1" | "[::1]")) {
+            // An emulator beside the service, which no proxy reaches.
+            builder = builder.no_proxy();
+        }
         let built = tokio::task::spawn_blocking(move || builder.build()).await;
         let client = built
             .map_err(|error| FetchError::Client(error.to_string()))?
