@@ -1,0 +1,255 @@
+//! One attempt while it runs, and the moments at which its record is written.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::StatusCode};
+use jiff::Timestamp;
+use oidc::Refusal;
+
+use crate::{
+    dispatch::Route,
+    guard::Caller,
+    invocation::find_attribute,
+    outcome::{Answering, Outcome},
+    senders::{Delivery, InvocationId, Origin},
+    trace_context::TraceContext,
+};
+
+/// One attempt while it runs: what its record will say.
+///
+/// Shared between the request and the job's task, since either may outlive the other. It copies what it
+/// needs: a kept [`HttpRequest`] makes routing panic.
+pub(crate) struct Attempt {
+    pub(super) route: Arc<Route>,
+    pub(super) received: Timestamp,
+    pub(super) started: Instant,
+    pub(super) trace: Option<TraceContext>,
+    pub(super) state: Mutex<State>,
+}
+
+/// What becomes known as the attempt goes on.
+#[derive(Default)]
+pub(super) struct State {
+    pub(super) job: String,
+    pub(super) is_known_job: bool,
+    pub(super) id: Option<InvocationId>,
+    pub(super) attempt: Option<u32>,
+    pub(super) first_due: Option<Timestamp>,
+    pub(super) origin: Option<Origin>,
+    pub(super) attributes: BTreeMap<String, String>,
+    pub(super) caller: Option<Caller>,
+    pub(super) refusal: Option<Refusal>,
+    pub(super) request_bytes: usize,
+    pub(super) dedup: Option<DedupNote>,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) status: Option<StatusCode>,
+    pub(super) is_running: bool,
+    pub(super) client_gone: bool,
+    pub(super) is_written: bool,
+    pub(super) duration_ms: f64,
+}
+
+impl State {
+    /// The job's name; a stranger's text where it is none of the table's.
+    pub(super) fn job(&self) -> Cow<'_, str> {
+        if self.is_known_job {
+            Cow::Borrowed(&self.job)
+        } else {
+            Cow::Owned(oidc::shown(&self.job))
+        }
+    }
+}
+
+/// What the record says of dedup, where there is something to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DedupNote {
+    /// A part of the invocation's name is missing: a repeat would run again.
+    Unnamed,
+    /// The job succeeded, but remembering that failed: a repeat may run again.
+    Unconfirmed,
+}
+
+impl DedupNote {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            DedupNote::Unnamed => "unnamed",
+            DedupNote::Unconfirmed => "unconfirmed",
+        }
+    }
+}
+
+impl Attempt {
+    pub(super) fn new(route: Arc<Route>, request: &ServiceRequest) -> Self {
+        route.shared.in_flight.begin();
+        // The path's last part as it came: until the table is asked, it is a stranger's text.
+        let job = request.path().trim_start_matches('/').split_once('/').map_or("", |(_, job)| job);
+        Self {
+            received: Timestamp::now(),
+            started: Instant::now(),
+            trace: TraceContext::from_headers(request.headers()),
+            state: Mutex::new(State { job: job.to_owned(), ..State::default() }),
+            route,
+        }
+    }
+
+    /// The attempt that the middleware began for this request.
+    pub(crate) fn of(request: &ServiceRequest) -> Arc<Self> {
+        Self::within(request.request())
+    }
+
+    /// As [`Attempt::of`], past the middlewares.
+    pub(crate) fn within(request: &HttpRequest) -> Arc<Self> {
+        request
+            .extensions()
+            .get::<Arc<Self>>()
+            .cloned()
+            .expect("server.rs wraps every route with record::write_one, which begins an attempt")
+    }
+
+    /// When the head arrived.
+    pub(crate) fn received(&self) -> Timestamp {
+        self.received
+    }
+
+    /// When the head arrived, on the monotonic clock.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What the answer's status depends on beside the outcome.
+    pub(crate) fn answering(&self) -> Answering {
+        let origin = &self.state().origin;
+        self.answering_with(origin.as_ref())
+    }
+
+    fn answering_with(&self, origin: Option<&Origin>) -> Answering {
+        Answering {
+            sender: self.route.sender,
+            has_dead_letter_policy: origin.is_some_and(Origin::has_dead_letter_policy),
+            give_up: self.route.give_up,
+        }
+    }
+
+    pub(crate) fn admitted(&self, caller: Caller) {
+        self.state().caller = Some(caller);
+    }
+
+    pub(crate) fn refused(&self, refusal: Refusal) {
+        let mut state = self.state();
+        state.outcome = Some(Outcome::Refused(refusal.reason));
+        state.refusal = Some(refusal);
+    }
+
+    pub(crate) fn caller(&self) -> Option<Caller> {
+        self.state().caller.clone()
+    }
+
+    pub(crate) fn is_for(&self, known_job: &str) {
+        let mut state = self.state();
+        known_job.clone_into(&mut state.job);
+        state.is_known_job = true;
+    }
+
+    pub(crate) fn has_body(&self, bytes: usize) {
+        self.state().request_bytes = bytes;
+    }
+
+    pub(crate) fn delivered(&self, delivery: &Delivery) {
+        let allowed = &self.route.records.about.attributes;
+        let mut state = self.state();
+        state.id.clone_from(&delivery.id);
+        state.attempt = delivery.attempt;
+        state.first_due = delivery.first_due;
+        state.origin = Some(delivery.origin.clone());
+        state.attributes = allowed
+            .iter()
+            .filter_map(|name| {
+                Some((name.clone(), find_attribute(&delivery.attributes, name)?.to_owned()))
+            })
+            .collect();
+    }
+
+    pub(crate) fn note(&self, note: DedupNote) {
+        self.state().dedup = Some(note);
+    }
+
+    /// From here on the record is owed even if the sender hangs up.
+    pub(crate) fn begins_job(&self) {
+        self.state().is_running = true;
+    }
+
+    /// The job's task has ended; where the sender has hung up, nobody else writes the record.
+    pub(crate) fn ended(&self, outcome: Outcome) {
+        let mut state = self.state();
+        state.is_running = false;
+        state.outcome = Some(outcome);
+        if state.client_gone {
+            self.write(&mut state);
+        }
+    }
+
+    /// The outcome of an attempt that ended before its job began.
+    pub(crate) fn ended_early(&self, outcome: Outcome) {
+        self.state().outcome = Some(outcome);
+    }
+
+    /// The sender has hung up.
+    fn abandoned(&self) {
+        let mut state = self.state();
+        state.client_gone = true;
+        if !state.is_running {
+            state.outcome.get_or_insert_with(|| match self.route.is_draining() {
+                // It may be this instance that has hung up.
+                true => Outcome::Aborted,
+                false => Outcome::Incomplete("the sender hung up first".to_owned()),
+            });
+            self.write(&mut state);
+        }
+    }
+
+    pub(super) fn answered(&self, status: StatusCode) {
+        let mut state = self.state();
+        state.status = Some(status);
+        self.write(&mut state);
+    }
+
+    fn write(&self, state: &mut State) {
+        if std::mem::replace(&mut state.is_written, true) {
+            return;
+        }
+        let outcome = state.outcome.get_or_insert_with(|| {
+            Outcome::Panicked("a middleware answered without an outcome".to_owned())
+        });
+        let answering = self.answering_with(state.origin.as_ref());
+        let status = outcome.status(answering);
+        state.status.get_or_insert(status);
+        state.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
+        self.route.records.write(state, self);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        self.route.shared.in_flight.end();
+    }
+}
+
+/// Writes the record where the request is dropped before it is answered.
+pub(super) struct Watch(pub(super) Option<Arc<Attempt>>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(attempt) = self.0.take() {
+            attempt.abandoned();
+        }
+    }
+}
