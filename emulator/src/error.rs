@@ -57,21 +57,40 @@ pub enum Error {
         /// The chain of causes in one line.
         reason: String,
     },
+    /// No emulator is there to sign.
+    #[error(
+        "no emulator answers at {url}: {reason}; start one with `emulator serve`, or name another with --issuer-url"
+    )]
+    NoEmulator {
+        /// Its base URL.
+        url: String,
+        /// The last cause.
+        reason: String,
+    },
     /// A running emulator answered something else than it documents.
     #[error(
-        "{url} answered {status} where 200 was expected: {body}; is it an emulator of this version?"
+        "{url} answered {status} where 200 was expected{}; is it an emulator of this version?",
+        after_colon(.body)
     )]
     Refused {
         /// Where the request went.
         url: String,
         /// The status it answered.
         status: u16,
-        /// The start of what it said.
+        /// The start of what it said; may be empty.
         body: String,
     },
     /// The receiver could not be started or did not get ready.
     #[error("the receiver {0}")]
     Receiver(String),
+    /// The system refused what a program needs to run.
+    #[error("cannot {what}: {source}; check the limits on open files and processes")]
+    System {
+        /// What was refused.
+        what: &'static str,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The emulator's own output could not be written.
     #[error("cannot write the output: {0}")]
     Output(#[from] std::io::Error),
@@ -87,5 +106,40 @@ impl Error {
             cause = inner.source();
         }
         Error::NoAnswer { url: url.to_owned(), reason }
+    }
+
+    /// Without the chain: reqwest's own text would name the URL again.
+    pub(crate) fn no_emulator(url: &str, error: &reqwest::Error) -> Error {
+        let mut last: &dyn std::error::Error = error;
+        while let Some(inner) = last.source() {
+            last = inner;
+        }
+        Error::NoEmulator { url: url.to_owned(), reason: last.to_string() }
+    }
+}
+
+/// `: TEXT`, or nothing of nothing.
+fn after_colon(text: &str) -> String {
+    match text.trim() {
+        "" => String::new(),
+        text => format!(": {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_answer_leaves_no_gap() {
+        let refused = |body: &str| {
+            let body = body.to_owned();
+            Error::Refused { url: "http://a".to_owned(), status: 404, body }.to_string()
+        };
+        assert_eq!(
+            refused(""),
+            "http://a answered 404 where 200 was expected; is it an emulator of this version?"
+        );
+        assert!(refused("gone\n").contains("expected: gone; is it"));
     }
 }

@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let ended = match runtime {
         Ok(runtime) => runtime.block_on(cli.run()),
-        Err(fault) => Err(fault.into()),
+        Err(source) => Err(emulator::Error::System { what: "start the async runtime", source }),
     };
     match ended {
         Ok(code) => code,

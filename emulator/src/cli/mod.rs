@@ -6,6 +6,7 @@ mod name_value;
 mod serve;
 mod sign;
 mod token;
+mod values;
 
 use std::process::ExitCode;
 
@@ -56,12 +57,12 @@ impl Cli {
 /// Returns on Ctrl-C or SIGTERM.
 async fn stopped() -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
+    let fault = |source| Error::System { what: "wait for signals", source };
+    let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
     tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(fault),
+        _ = terminate.recv() => Ok(()),
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -74,5 +75,84 @@ mod tests {
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
         assert!(DEFAULT_ISSUER_URL.ends_with(&format!(":{DEFAULT_PORT}")));
+    }
+
+    fn parsed(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    /// What is said of a line that must be refused, with the exit code of a fault of usage.
+    fn refusal(line: &str) -> String {
+        let fault = parsed(line).unwrap_err();
+        assert_eq!(fault.exit_code(), 2, "{line}");
+        fault.to_string()
+    }
+
+    const TO: &str = "--url http://127.0.0.1:8080/x --audience a --email b";
+
+    #[test]
+    fn urls_are_checked() {
+        for line in [
+            "emulator fire tasks --audience a --email b --url localhost:8080/tasks/x",
+            "emulator fire tasks --url http://a --audience a --email b --issuer-url localhost:8800",
+            "emulator token --audience a --email b --issuer-url nonsense",
+            "emulator sign --audience a --email b --forward nonsense",
+            "emulator sign --audience a --email b --forward http://a --issuer-url /x",
+        ] {
+            let said = refusal(line);
+            let expected = "expected an absolute URL, such as http://127.0.0.1:8080";
+            assert!(said.contains(expected), "{line}: {said}");
+        }
+        assert!(parsed(&format!("emulator fire tasks {TO}")).is_ok());
+        assert!(parsed("emulator sign --audience a --email b --forward https://a").is_ok());
+    }
+
+    #[test]
+    fn an_address_to_listen_on_is_an_ip_and_a_port() {
+        let said = refusal("emulator sign --audience a --email b --forward http://a --listen 80");
+        assert!(said.contains("'--listen <IP:PORT>'"), "{said}");
+        assert!(said.contains("expected an IP address and a port, such as 127.0.0.1:0"), "{said}");
+    }
+
+    #[test]
+    fn an_event_takes_the_options_of_a_message_with_pubsub_alone() {
+        for option in [
+            "--attribute a=b",
+            "--message-id 1",
+            "--subscription s",
+            "--delivery-attempt 2",
+            "--ordering-key k",
+            "--topic t",
+        ] {
+            let line = format!("emulator fire events {TO} {option}");
+            let said = refusal(&line);
+            assert!(said.contains("--pubsub"), "{line}: {said}");
+            assert!(parsed(&format!("{line} --pubsub")).is_ok(), "{line}");
+        }
+        assert!(parsed(&format!("emulator fire events {TO} --data {{}}")).is_ok());
+        assert!(parsed(&format!("emulator fire pubsub {TO} --attribute a=b")).is_ok());
+    }
+
+    #[test]
+    fn claims_are_checked() {
+        let line = "emulator token --audience a --email b --claim";
+        assert!(refusal(&format!("{line} aud=[\"a\"")).contains("has to be JSON"));
+        assert!(refusal(&format!("{line} aud")).contains("expected NAME=JSON"));
+        assert!(parsed(&format!("{line} aud=[\"a\"] --claim sub=x")).is_ok());
+    }
+
+    #[test]
+    fn times_and_methods_are_checked() {
+        for (arguments, expected) in [
+            ("scheduler --schedule-time yesterday", "expected an RFC 3339 time"),
+            ("scheduler --method put", "use GET, POST, PUT"),
+            ("tasks --method put", "use GET, POST, PUT"),
+            ("tasks --eta yesterday", "--eta"),
+        ] {
+            let said = refusal(&format!("emulator fire {arguments} {TO}"));
+            assert!(said.contains(expected), "{arguments}: {said}");
+        }
+        let line = "--schedule-time 2026-10-05T01:41:00-07:00 --method PUT";
+        assert!(parsed(&format!("emulator fire scheduler {TO} {line}")).is_ok());
     }
 }

@@ -7,11 +7,17 @@ pub(super) fn text(argument: &str) -> Result<(String, String), String> {
     split(argument, '=', "NAME=VALUE")
 }
 
-/// `NAME=JSON`; what is not JSON is taken as a string, so that quotes can be left out.
+/// `NAME=JSON`; what is not JSON is taken as a string, so that quotes can be left out. What begins as a list, an object
+/// or a quoted string is meant as JSON and has to be it.
 pub(super) fn json(argument: &str) -> Result<(String, Value), String> {
-    let (name, value) = text(argument)?;
-    let value = serde_json::from_str(&value).unwrap_or(Value::String(value));
-    Ok((name, value))
+    let (name, value) = split(argument, '=', "NAME=JSON")?;
+    match serde_json::from_str(&value) {
+        Ok(json) => Ok((name, json)),
+        Err(fault) if value.trim_start().starts_with(['[', '{', '"']) => {
+            Err(format!("what begins with [, {{ or \" has to be JSON: {fault}"))
+        }
+        Err(_) => Ok((name, Value::String(value))),
+    }
 }
 
 /// `Name: value`.
@@ -40,10 +46,21 @@ mod tests {
             ("aud=[\"a\"]", json!(["a"])),
             ("aud=https://a=b", json!("https://a=b")),
             ("sub=", json!("")),
+            ("sub=\"5\"", json!("5")),
+            ("sub=a [b]", json!("a [b]")),
         ] {
             assert_eq!(super::json(argument).unwrap().1, expected, "{argument}");
         }
-        assert!(super::json("=5").is_err());
+        for argument in ["=5", "aud"] {
+            assert_eq!(super::json(argument).unwrap_err(), "expected NAME=JSON");
+        }
         assert_eq!(header("A: b: c").unwrap(), ("A".to_owned(), "b: c".to_owned()));
+    }
+    #[test]
+    fn what_begins_as_json_and_is_none_is_an_error() {
+        for argument in ["aud=[\"a\"", "a={b}", "a=\"b", "a= [", "a=[1] 2"] {
+            let fault = super::json(argument).unwrap_err();
+            assert!(fault.starts_with("what begins with [, { or \" has to be JSON: "), "{fault}");
+        }
     }
 }

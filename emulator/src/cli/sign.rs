@@ -11,11 +11,13 @@ use emulator::{
     sign::{Proxy, Target},
 };
 
+use super::values;
+
 /// What to sign and where to send it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The receiver's base URL; path and query of each request are put behind it
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::url)]
     forward: String,
     /// `aud` of the token: the receiver's AUDIENCE, character by character
     #[arg(long)]
@@ -24,10 +26,15 @@ pub(crate) struct Args {
     #[arg(long)]
     email: String,
     /// Where to listen; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:0")]
+    #[arg(
+        long,
+        value_name = "IP:PORT",
+        default_value = "127.0.0.1:0",
+        value_parser = values::address
+    )]
     listen: SocketAddr,
     /// A running emulator, which signs [default: keys of its own, served on --port]
-    #[arg(long, value_name = "URL", conflicts_with = "port")]
+    #[arg(long, value_name = "URL", conflicts_with = "port", value_parser = values::url)]
     issuer_url: Option<String>,
     /// Port on 127.0.0.1 to serve its own keys on
     #[arg(long, default_value_t = super::DEFAULT_PORT)]

@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use emulator::{Error, RunningIssuer, SigningKey, forgery};
 use serde_json::Value;
 
-use super::name_value;
+use super::{DEFAULT_ISSUER_URL, name_value, values};
 
 /// What the token says and what is wrong with it.
 #[derive(Debug, clap::Args)]
@@ -21,15 +21,15 @@ pub(crate) struct Args {
     #[arg(long)]
     email: String,
     /// A running emulator, which signs
-    #[arg(long, value_name = "URL", default_value = super::DEFAULT_ISSUER_URL)]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_ISSUER_URL, value_parser = values::url)]
     issuer_url: String,
-    /// Set a claim; what is not JSON is taken as a string
+    /// Set a claim; what is not JSON is taken as a string, unless it begins with [, { or "; may be given more than once
     #[arg(long, value_name = "NAME=JSON", value_parser = name_value::json)]
     claim: Vec<(String, Value)>,
-    /// Leave a claim out
+    /// Leave a claim out; may be given more than once
     #[arg(long, value_name = "CLAIM")]
     without: Vec<String>,
-    /// Set a field of the token's header; null leaves it out
+    /// Set a field of the token's header, as --claim does; null leaves it out; may be given more than once
     #[arg(long, value_name = "NAME=JSON", value_parser = name_value::json)]
     header: Vec<(String, Value)>,
     /// Issued two hours ago

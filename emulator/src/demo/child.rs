@@ -1,6 +1,6 @@
 //! The receiver as a child process, and its standard output as records.
 
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{io, path::Path, process::Stdio, time::Duration};
 
 use serde_json::Value;
 use tokio::{
@@ -122,10 +122,11 @@ impl Receiver {
         }
         let ended = timeout(STOP_WITHIN, self.child.wait()).await;
         let Ok(status) = ended else {
-            self.child.kill().await?;
+            let killed = self.child.kill().await;
+            killed.map_err(|error| Error::Receiver(format!("cannot be killed: {error}")))?;
             return Err(Error::Receiver(format!("did not stop within {STOP_WITHIN:?} of SIGTERM")));
         };
-        let status = status?;
+        let status = status.map_err(lost)?;
         if !status.success() {
             return Err(Error::Receiver(format!("stopped with {status} instead of exit code 0")));
         }
@@ -155,9 +156,13 @@ impl Receiver {
                 return Ok(url.trim_end_matches('/').to_owned());
             }
         }
-        let status = self.child.wait().await?;
+        let status = self.child.wait().await.map_err(lost)?;
         Err(Error::Receiver(format!("ended before it listened, with {status}")))
     }
+}
+
+fn lost(error: io::Error) -> Error {
+    Error::Receiver(format!("cannot be waited for: {error}"))
 }
 
 /// Passes lines on until the child closes its output or nobody listens.

@@ -135,9 +135,12 @@ impl Report {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::json;
 
     use super::*;
+    use crate::{demo::Expected, senders::tasks::Attempt};
 
     fn verdict(report: &Report) -> String {
         let mut out = Vec::new();
@@ -150,6 +153,39 @@ mod tests {
         let mut report = Report::new(false);
         report.stopped(Ok(Ending { records: Vec::new(), strays: Vec::new() }));
         assert_eq!(verdict(&report), "\n0 deliveries, 0 records, all as expected\n");
+    }
+
+    /// The line of a delivery that was refused for `reason`.
+    fn line(reason: &'static str) -> String {
+        let expected =
+            Expected { outcome: "refused", status: 401, reason: Some(reason), caller: None };
+        let delivery = Attempt::first("receipts", "1").delivery();
+        let step = Step { about: "a forgery", job: "send-receipt", delivery, expected };
+        let answer = Answer {
+            status: 401,
+            headers: Vec::new(),
+            body: Vec::new(),
+            took: Duration::ZERO,
+            acknowledged: false,
+        };
+        let record = json!({
+            "sender": "tasks",
+            "job": "send-receipt",
+            "outcome": "refused",
+            "reason": reason,
+            "status": 401,
+        });
+        let mut out = Vec::new();
+        Report::new(false).delivered(&mut out, &step, &answer, Some(&record)).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn the_longest_reason_fits_its_column() {
+        let (short, long) = (line("missing"), line("unsupported_algorithm"));
+        assert!(long.contains("refused: unsupported_algorithm "), "{long}");
+        assert_eq!(short.find(" 401 "), long.find(" 401 "));
+        assert!(long.ends_with(" ms\n"));
     }
 
     #[test]

@@ -184,6 +184,6 @@ mod tests {
         lab.issuer.stop().await;
         let response = lab.client.get(lab.proxy.url()).send().await.unwrap();
         assert_eq!(response.status().as_u16(), 502);
-        assert!(response.text().await.unwrap().contains("is it running"));
+        assert!(response.text().await.unwrap().contains("no emulator answers"));
     }
 }

@@ -1,14 +1,18 @@
 //! `emulator fire events`.
 
-use clap::ValueEnum;
+use clap::{Arg, ValueEnum};
 use emulator::{Delivery, senders::eventarc::CloudEvent};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::{To, pubsub::Message};
 
+/// Above the options that need `--pubsub`.
+const WITH_PUBSUB: &str = "With --pubsub";
+
 /// An event.
 #[derive(Debug, clap::Args)]
+#[command(mut_args(refused_without_pubsub))]
 pub(super) struct Args {
     #[command(flatten)]
     to: To,
@@ -36,19 +40,30 @@ pub(super) struct Args {
     /// The event's subject
     #[arg(long, conflicts_with = "pubsub")]
     subject: Option<String>,
-    /// Carry a Pub/Sub message, with the options of `fire pubsub`; --data is then its payload
+    /// The event's data, or with --pubsub the message's payload
+    #[arg(long, default_value = "")]
+    data: String,
+    /// Carry a Pub/Sub message instead of an event of one's own
     #[arg(long)]
     pubsub: bool,
-    /// The topic's whole name, with --pubsub
+    /// The topic's whole name
     #[arg(
         long,
         value_name = "NAME",
-        requires = "pubsub",
+        help_heading = WITH_PUBSUB,
         default_value = "projects/demo/topics/by-hand"
     )]
     topic: String,
-    #[command(flatten)]
+    #[command(flatten, next_help_heading = WITH_PUBSUB)]
     message: Message,
+}
+
+/// Without `--pubsub` there is no message that these options could say anything of.
+fn refused_without_pubsub(option: Arg) -> Arg {
+    match option.get_help_heading() {
+        Some(WITH_PUBSUB) => option.requires("pubsub"),
+        _ => option,
+    }
 }
 
 /// How the event travels.
@@ -62,7 +77,7 @@ enum Mode {
 
 impl Args {
     pub(super) fn delivery(self) -> (To, Delivery) {
-        let push = self.message.push();
+        let push = self.message.push(self.data);
         let event = if self.pubsub {
             CloudEvent::message_published(&self.topic, &push)
         } else {

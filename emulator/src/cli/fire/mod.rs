@@ -13,6 +13,8 @@ use std::{
 use clap::Subcommand;
 use emulator::{Answer, Courier, Delivery, Error, RunningIssuer};
 
+use super::{DEFAULT_ISSUER_URL, values};
+
 /// The headers of an answer that a sender or a person acts on.
 const OF_INTEREST: [&str; 4] = ["content-type", "location", "retry-after", "www-authenticate"];
 
@@ -39,7 +41,7 @@ enum Sender {
 #[derive(Debug, clap::Args)]
 struct To {
     /// The receiver's whole URL, the job's path included
-    #[arg(long)]
+    #[arg(long, value_parser = values::url)]
     url: String,
     /// `aud` of the token: the receiver's AUDIENCE, character by character
     #[arg(long)]
@@ -48,14 +50,14 @@ struct To {
     #[arg(long)]
     email: String,
     /// A running emulator, which signs
-    #[arg(long, value_name = "URL", default_value = crate::cli::DEFAULT_ISSUER_URL)]
+    #[arg(long, value_name = "URL", default_value = DEFAULT_ISSUER_URL, value_parser = values::url)]
     issuer_url: String,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
     let (to, delivery) = match args.sender {
-        Sender::Scheduler(args) => args.delivery()?,
-        Sender::Tasks(args) => args.delivery()?,
+        Sender::Scheduler(args) => args.delivery(),
+        Sender::Tasks(args) => args.delivery(),
         Sender::Pubsub(args) => args.delivery(),
         Sender::Events(args) => args.delivery(),
     };
@@ -73,13 +75,9 @@ fn print(
     answer: &Answer,
 ) -> Result<(), Error> {
     let sender = delivery.sender.title();
-    let verdict = if answer.acknowledged {
-        format!("{sender} counts it as done")
-    } else {
-        format!("{sender} counts it as failed and would deliver again")
-    };
+    let verdict = verdict(delivery.sender, answer.acknowledged);
     writeln!(out, "{sender}: {} {url}", delivery.method.as_str())?;
-    writeln!(out, "{} in {} ms: {verdict}", answer.status, answer.took.as_millis())?;
+    writeln!(out, "{} in {} ms: {sender} {verdict}", answer.status, answer.took.as_millis())?;
     for name in OF_INTEREST {
         if let Some(value) = answer.header(name) {
             writeln!(out, "{name}: {value}")?;
@@ -89,4 +87,31 @@ fn print(
         writeln!(out, "\n{}", answer.text())?;
     }
     Ok(())
+}
+
+/// What the sender makes of the answer.
+fn verdict(sender: emulator::Sender, is_acknowledged: bool) -> &'static str {
+    match (is_acknowledged, sender) {
+        (true, _) => "counts it as done",
+        (false, emulator::Sender::Scheduler) => {
+            "counts it as failed; it delivers again only if the job has a retry config"
+        }
+        (false, _) => "counts it as failed and would deliver again",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheduler_retries_by_configuration_alone() {
+        let scheduler = verdict(emulator::Sender::Scheduler, false);
+        assert!(scheduler.ends_with("delivers again only if the job has a retry config"));
+        for sender in
+            [emulator::Sender::Tasks, emulator::Sender::PubSub, emulator::Sender::Eventarc]
+        {
+            assert!(verdict(sender, false).ends_with("would deliver again"), "{sender:?}");
+        }
+    }
 }

@@ -11,6 +11,9 @@ use crate::cli::name_value;
 pub(super) struct Args {
     #[command(flatten)]
     to: To,
+    /// The payload
+    #[arg(long, default_value = "")]
+    data: String,
     #[command(flatten)]
     message: Message,
     /// The payload alone as the body, without an envelope
@@ -21,13 +24,10 @@ pub(super) struct Args {
     write_metadata: bool,
 }
 
-/// The message, which Eventarc can carry as well.
+/// The message but for its payload; Eventarc can carry it as well.
 #[derive(Debug, clap::Args)]
 pub(super) struct Message {
-    /// The payload
-    #[arg(long, default_value = "")]
-    data: String,
-    /// An attribute
+    /// An attribute; may be given more than once
     #[arg(long, value_name = "NAME=VALUE", value_parser = name_value::text)]
     attribute: Vec<(String, String)>,
     /// The message's id [default: a number of now]
@@ -45,10 +45,10 @@ pub(super) struct Message {
 }
 
 impl Message {
-    pub(super) fn push(self) -> Push {
+    pub(super) fn push(self, data: String) -> Push {
         let numbered = || Timestamp::now().as_microsecond().to_string();
         let id = self.message_id.unwrap_or_else(numbered);
-        let mut push = Push::new(&self.subscription, &id, self.data);
+        let mut push = Push::new(&self.subscription, &id, data);
         push.attributes.extend(self.attribute);
         push.delivery_attempt = self.delivery_attempt;
         push.ordering_key = self.ordering_key;
@@ -58,7 +58,7 @@ impl Message {
 
 impl Args {
     pub(super) fn delivery(self) -> (To, Delivery) {
-        let push = self.message.push();
+        let push = self.message.push(self.data);
         let delivery = match (self.unwrapped, self.write_metadata) {
             (false, _) => push.wrapped(),
             (true, false) => push.unwrapped(),

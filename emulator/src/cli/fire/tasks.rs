@@ -1,6 +1,6 @@
 //! `emulator fire tasks`.
 
-use emulator::{Delivery, Error, Method, senders::tasks::Attempt};
+use emulator::{Delivery, Method, senders::tasks::Attempt};
 use jiff::Timestamp;
 
 use super::To;
@@ -31,20 +31,20 @@ pub(super) struct Args {
     previous_response: Option<u16>,
     /// GET, POST, PUT, HEAD, DELETE, PATCH or OPTIONS
     #[arg(long, default_value = "POST")]
-    method: String,
+    method: Method,
     /// The body, with POST, PUT and PATCH
     #[arg(long, default_value = "")]
     body: String,
     /// The task's Content-Type; without it there is none
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
-    /// A header that the task has
+    /// A header that the task has; may be given more than once
     #[arg(long, value_name = "NAME: VALUE", value_parser = name_value::header)]
     header: Vec<(String, String)>,
 }
 
 impl Args {
-    pub(super) fn delivery(self) -> Result<(To, Delivery), Error> {
+    pub(super) fn delivery(self) -> (To, Delivery) {
         let numbered = || Timestamp::now().as_microsecond().to_string();
         let mut attempt = Attempt::first(&self.queue, &self.task.unwrap_or_else(numbered));
         attempt.retry_count = self.retry_count;
@@ -52,11 +52,11 @@ impl Args {
         attempt.eta = self.eta.unwrap_or(attempt.eta);
         attempt.previous_response = self.previous_response;
         attempt.retry_reason = (self.retry_count > 0).then(String::new);
-        attempt.method = self.method.parse::<Method>()?;
+        attempt.method = self.method;
         attempt.headers = self.header;
         let content_type = self.content_type.map(|value| ("Content-Type".to_owned(), value));
         attempt.headers.extend(content_type);
         attempt.body = self.body.into_bytes();
-        Ok((self.to, attempt.delivery()))
+        (self.to, attempt.delivery())
     }
 }
