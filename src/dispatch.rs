@@ -131,7 +131,8 @@ async fn deliver(
     request: &HttpRequest,
     payload: &mut Payload,
 ) -> Result<Outcome, Outcome> {
-    let name = request.match_info().get("job").unwrap_or_default();
+    let rest = request.match_info().unprocessed();
+    let name = rest.strip_prefix('/').unwrap_or_default();
     let job = route.jobs.get(name).ok_or(Outcome::NoSuchJob(Missing::Job))?;
     attempt.is_for(name);
     if !route.sender.methods().contains(request.method()) {

@@ -167,8 +167,9 @@ async fn drain(shared: &Shared, handle: &ServerHandle) {
 /// Every route. actix runs the middleware that was wrapped last first: record, then guard, then dispatch.
 fn configure(app: &mut ServiceConfig, routes: &[Arc<Route>], verifiers: Arc<[Verifier]>) {
     for route in routes {
-        let (for_record, for_guard, for_job, for_rest) =
-            (Arc::clone(route), Arc::clone(route), Arc::clone(route), Arc::clone(route));
+        let (for_record, for_guard, for_job) =
+            (Arc::clone(route), Arc::clone(route), Arc::clone(route));
+        // The job is looked up in the table: a `{job}` in the path would be a regular expression.
         let scope = web::scope(&format!("/{}", route.sender))
             .wrap(from_fn(move |request, next| {
                 guard::enforce(Arc::clone(&for_guard), request, next)
@@ -176,25 +177,13 @@ fn configure(app: &mut ServiceConfig, routes: &[Arc<Route>], verifiers: Arc<[Ver
             .wrap(from_fn(move |request, next| {
                 record::write_one(Arc::clone(&for_record), request, next)
             }))
-            .route(
-                "/{job}",
-                web::to(move |request, payload| answer_with(&for_job, request, payload)),
-            )
-            .default_service(web::to(move |request, payload| {
-                answer_with(&for_rest, request, payload)
+            .default_service(web::to(move |request: HttpRequest, payload: web::Payload| {
+                dispatch(Arc::clone(&for_job), request, payload.into_inner())
             }));
         app.service(scope);
     }
     app.route("/health/live", web::get().to(HttpResponse::NoContent));
     app.route("/health/ready", web::get().to(move || std::future::ready(readiness(&verifiers))));
-}
-
-fn answer_with(
-    route: &Arc<Route>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> impl Future<Output = HttpResponse> + use<> {
-    dispatch(Arc::clone(route), request, payload.into_inner())
 }
 
 /// Whether keys are there. Never a liveness probe: a key outage must not kill instances.

@@ -2,10 +2,7 @@
 //!
 //! `cargo bench -p oidc`; allocations are counted beside the times.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a bench that cannot be set up has nothing to measure"
-)]
+#![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
 
 use std::hint::black_box;
 use std::io::{Read, Write};
@@ -40,10 +37,7 @@ fn remembered(bencher: Bencher<'_, '_>) {
 
 #[divan::bench]
 fn first_use(bencher: Bencher<'_, '_>) {
-    let bench = Setup::new(Limits {
-        verified_tokens: 0,
-        ..Limits::default()
-    });
+    let bench = Setup::new(Limits { verified_tokens: 0, ..Limits::default() });
     bencher.bench_local(|| assert!(bench.verify(black_box(&bench.token)).is_ok()));
 }
 
@@ -90,19 +84,14 @@ impl Setup {
         let url = serve(&json!({"keys": [{"kty": "RSA", "kid": "k", "n": n, "e": e}]}));
         let callers = Callers::parse([EMAIL]).unwrap();
         let mut setup = Setup {
-            verifier: Verifier::with_limits(Profile::google().keys_url(url), limits),
+            verifier: Verifier::with_limits(Profile::google().with_keys_url(url), limits),
             policy: Policy::new([AUDIENCE.to_owned()], callers).unwrap(),
             key,
             token: String::new(),
         };
         setup.token = setup.mint("https://accounts.google.com");
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime
-            .block_on(setup.verifier.verify(&setup.token, &setup.policy))
-            .unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(setup.verifier.verify(&setup.token, &setup.policy)).unwrap();
         setup
     }
 
@@ -120,14 +109,7 @@ impl Setup {
         );
         let mut signature = vec![0; self.key.public_modulus_len()];
         let random = SystemRandom::new();
-        self.key
-            .sign(
-                &RSA_PKCS1_SHA256,
-                &random,
-                signed.as_bytes(),
-                &mut signature,
-            )
-            .unwrap();
+        self.key.sign(&RSA_PKCS1_SHA256, &random, signed.as_bytes(), &mut signature).unwrap();
         format!("{signed}.{}", b64(signature))
     }
 

@@ -202,9 +202,16 @@ async fn a_payload_whose_type_panics_while_it_is_read_is_a_panic_of_the_job() {
 #[tokio::test]
 async fn an_unknown_job_is_404_and_its_name_never_becomes_a_label() {
     let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    for path in
-        ["/tasks/nothing", "/tasks/done/more", "/tasks/", "/tasks", "/tasks/%00", "/tasks/DONE"]
-    {
+    for path in [
+        "/tasks/nothing",
+        "/tasks//done",
+        "/tasks/done/",
+        "/tasks/done/more",
+        "/tasks/",
+        "/tasks",
+        "/tasks/%00",
+        "/tasks/DONE",
+    ] {
         let (answer, record) = receiver.deliver(path, &delivery("tasks", MARKER)).await;
         assert_eq!((answer.status, field(&record, "outcome")), (404, "no_such_job"), "{path}");
         assert_eq!(record["logging.googleapis.com/labels"]["job"], Value::Null);
