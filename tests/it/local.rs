@@ -13,8 +13,9 @@ struct Local(Child);
 
 impl Drop for Local {
     fn drop(&mut self) {
-        let group = format!("-{}", self.0.id());
-        let _ = Command::new("kill").args(["-INT", "--", &group]).status();
+        // The shell's own kill: a bare machine has no program of that name.
+        let kill = format!("kill -INT -{}", self.0.id());
+        let _ = Command::new("sh").args(["-c", &kill]).status();
         let _ = self.0.wait();
     }
 }

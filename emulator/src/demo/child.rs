@@ -117,7 +117,9 @@ impl Receiver {
     /// [`Error::Receiver`] if it is not; then it is killed.
     pub(super) async fn stop(mut self) -> Result<Ending, Error> {
         if let Some(id) = self.child.id() {
-            let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
+            // The shell's own: a bare machine has no program of that name.
+            let kill = format!("kill -TERM {id}");
+            let sent = Command::new("sh").args(["-c", &kill]).status().await;
             sent.map_err(|error| Error::Receiver(format!("cannot be sent SIGTERM: {error}")))?;
         }
         let ended = timeout(STOP_WITHIN, self.child.wait()).await;
