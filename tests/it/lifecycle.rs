@@ -11,12 +11,15 @@ use std::{
 use emulator::{Courier, Issuer, KeyAnswer, senders::tasks::Attempt};
 use serde_json::Value;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
+    io::AsyncWriteExt,
     net::{TcpListener, TcpStream},
 };
 
-use crate::harness::{
-    AUDIENCE, MARKER, PATIENCE, Receiver, Seen, TASKS, check_schema, field, jobs, settings,
+use crate::{
+    harness::{
+        AUDIENCE, MARKER, PATIENCE, Receiver, Seen, TASKS, check_schema, field, jobs, settings,
+    },
+    wire::Wire,
 };
 
 /// A receiver as its own process.
@@ -211,47 +214,6 @@ async fn a_port_that_is_taken_is_said_and_the_exit_code_is_1() {
     );
 }
 
-#[tokio::test]
-async fn a_sender_that_hangs_up_does_not_stop_its_job_and_the_repeat_is_a_duplicate() {
-    let seen = Seen::default();
-    let mut receiver = Receiver::start(jobs(&seen)).await;
-    let delivery = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery();
-    let leaving =
-        tokio::spawn(receiver.post("/tasks/gate", delivery.clone().bearer(&receiver.token(TASKS))));
-    seen.begun(1).await;
-    leaving.abort();
-    assert!(leaving.await.unwrap_err().is_cancelled());
-    // The hang-up may be noticed before or after the job ends: the record is the same but for its mark.
-    seen.open_gate();
-    let record = receiver.record().await;
-    assert_eq!(field(&record, "outcome"), "done");
-    let (answer, record) = receiver.deliver("/tasks/gate", &delivery).await;
-    assert_eq!((answer.status, field(&record, "outcome")), (200, "duplicate"));
-    assert_eq!(seen.all().len(), 1);
-}
-
-#[tokio::test]
-async fn a_job_whose_sender_has_hung_up_is_still_let_end_by_the_drain() {
-    let seen = Seen::default();
-    let mut receiver = Receiver::start(jobs(&seen)).await;
-    let delivery = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery();
-    let mut leaving =
-        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = format!(
-        "POST /tasks/gate HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        receiver.token(TASKS)
-    );
-    leaving.write_all(head.as_bytes()).await.unwrap();
-    seen.begun(1).await;
-    drop(leaving);
-    // Answered on another connection: by then the first one's end has been seen on some worker or not.
-    assert_eq!(receiver.deliver("/tasks/done", &delivery).await.0.status, 204);
-    receiver.begin_stop();
-    seen.open_gate();
-    let records = receiver.stopped().await;
-    assert_eq!(records.iter().map(|record| field(record, "outcome")).collect::<Vec<_>>(), ["done"]);
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_blocks_its_thread_does_not_keep_the_process_from_ending() {
     let issuer = Issuer::start(0).await.unwrap();
@@ -280,26 +242,20 @@ async fn while_draining_a_request_on_a_kept_connection_is_served_and_the_connect
     let mut receiver = Receiver::start(jobs(&seen)).await;
     let task =
         |name: &str| Attempt { body: MARKER.into(), ..Attempt::first("receipts", name) }.delivery();
-    let mut kept = TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = format!(
-        "POST /tasks/done HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        receiver.token(TASKS)
-    );
-    kept.write_all(head.as_bytes()).await.unwrap();
+    let mut kept = Wire::open(&receiver).await;
+    kept.head("POST /tasks/done", "Content-Length: 0").await;
     receiver.record().await;
-    let mut answer = vec![0; 4096];
-    assert_ne!(kept.read(&mut answer).await.unwrap(), 0);
+    assert_eq!(kept.status().await, 204);
     let held = tokio::spawn(receiver.post("/tasks/gate", task("1").bearer(&receiver.token(TASKS))));
     seen.begun(2).await;
     receiver.begin_stop();
     // Asked again until the signal has arrived; what is served before it keeps the connection.
     loop {
-        kept.write_all(head.as_bytes()).await.unwrap();
-        let bytes = kept.read(&mut answer).await.unwrap();
-        let text = String::from_utf8_lossy(&answer[..bytes]).to_lowercase();
-        assert!(text.starts_with("http/1.1 204"), "{text}");
+        kept.head("POST /tasks/done", "Content-Length: 0").await;
+        let (status, head) = kept.answer().await;
+        assert_eq!(status, 204);
         receiver.record().await;
-        if text.contains("connection: close") {
+        if head.contains("connection: close") {
             break;
         }
     }
@@ -315,75 +271,12 @@ async fn at_the_drain_a_request_that_waits_for_keys_is_answered_too() {
     // One worker reads its connections in the order in which they became readable.
     let one = [("WORKERS", "1")];
     let mut receiver = Receiver::of(Arc::new(issuer), jobs(&Seen::default()), &one);
-    let mut waiting =
-        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = format!(
-        "POST /tasks/done HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        receiver.token(TASKS)
-    );
-    waiting.write_all(head.as_bytes()).await.unwrap();
+    let mut waiting = Wire::open(&receiver).await;
+    waiting.head("POST /tasks/done", "Content-Length: 0").await;
     let forged = Attempt::first("receipts", "2").delivery().bearer("ya29.x");
     assert_eq!(receiver.send("/tasks/done", &forged).await.0.status, 401);
     receiver.begin_stop();
     receiver.issuer.answer_keys_with(KeyAnswer::Keys);
-    let mut status = [0; 12];
-    waiting.read_exact(&mut status).await.unwrap();
-    assert_eq!(String::from_utf8_lossy(&status), "HTTP/1.1 204");
+    assert_eq!(waiting.status().await, 204);
     assert_eq!(receiver.stopped().await.len(), 1);
-}
-
-#[tokio::test]
-async fn who_hangs_up_before_the_guard_has_decided_leaves_a_valid_record_without_a_caller() {
-    let issuer = Issuer::start(0).await.unwrap();
-    issuer.answer_keys_with(KeyAnswer::Hold);
-    let mut receiver = Receiver::of(Arc::new(issuer), jobs(&Seen::default()), &[]);
-    let mut leaving =
-        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = format!(
-        "POST /tasks/done HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        receiver.token(TASKS)
-    );
-    leaving.write_all(head.as_bytes()).await.unwrap();
-    while receiver.issuer.key_fetches() == 0 {
-        tokio::task::yield_now().await;
-    }
-    drop(leaving);
-    let record = receiver.record().await;
-    // Whether the hang-up or the end of the wait is seen first.
-    assert!(["incomplete", "refused"].contains(&field(&record, "outcome")), "{record}");
-    assert_eq!(record["invocation"]["caller"], Value::Null);
-    receiver.no_record();
-}
-
-#[tokio::test]
-async fn who_forges_a_token_and_hangs_up_is_on_record_as_refused() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    let mut leaving =
-        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = "POST /tasks/done HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer ya29.x\r\nContent-Length: 9\r\n\r\n";
-    leaving.write_all(head.as_bytes()).await.unwrap();
-    drop(leaving);
-    let record = receiver.record().await;
-    assert_eq!((field(&record, "outcome"), field(&record, "reason")), ("refused", "access_token"));
-    receiver.no_record();
-}
-
-#[tokio::test]
-async fn a_hang_up_during_the_job_is_marked() {
-    let seen = Seen::default();
-    let mut receiver = Receiver::with(jobs(&seen), &[("TASKS_DEADLINE", "1s")]).await;
-    let mut leaving =
-        TcpStream::connect(receiver.url.strip_prefix("http://").unwrap()).await.unwrap();
-    let head = format!(
-        "POST /tasks/hang HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\nContent-Length: 0\r\n\r\n",
-        receiver.token(TASKS)
-    );
-    leaving.write_all(head.as_bytes()).await.unwrap();
-    seen.begun(1).await;
-    drop(leaving);
-    let record = receiver.record().await;
-    assert_eq!(field(&record, "outcome"), "timed_out");
-    assert_eq!(record["invocation"]["client_gone"], true);
-    assert_eq!(record["invocation"]["status"], 500);
-    receiver.no_record();
 }

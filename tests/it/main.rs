@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod wire;
+
 mod senders;
 
 mod guard_verify;
@@ -25,6 +27,8 @@ mod records;
 mod settings;
 
 mod lifecycle;
+
+mod hang_up;
 
 mod local;
 
