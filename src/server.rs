@@ -139,7 +139,7 @@ impl Server {
             () = stop => {}
         }
         let stopped = async { tokio::join!(server, drain(&shared, &handle)).0 };
-        match timeout(DRAIN + 2 * LAST_ANSWERS, stopped).await {
+        match timeout(DRAIN + LAST_ANSWERS * 3 / 2, stopped).await {
             Ok(ended) => ended,
             // actix waits for a blocked worker without limit; Cloud Run does not.
             Err(_) => {

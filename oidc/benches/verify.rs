@@ -4,11 +4,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a bench that cannot be set up has nothing to measure")]
 
-use std::hint::black_box;
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::{
+    hint::black_box,
+    io::{Read, Write},
+    net::TcpListener,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;

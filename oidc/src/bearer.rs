@@ -1,7 +1,6 @@
 //! The token out of the `Authorization` header.
 
-use crate::reason::Reason;
-use crate::refusal::Refusal;
+use crate::{reason::Reason, refusal::Refusal};
 
 /// Takes the token out of **all** values of a request's `Authorization` header.
 ///

@@ -2,11 +2,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::claims::UnverifiedClaims;
-use crate::policy::Callers;
-use crate::profile::Profile;
-use crate::reason::Reason;
-use crate::refusal::{Claimed, Refusal};
+use crate::{
+    claims::UnverifiedClaims,
+    policy::Callers,
+    profile::Profile,
+    reason::Reason,
+    refusal::{Claimed, Refusal},
+};
 
 /// How far the clocks of the issuer and of this machine may be apart.
 const SKEW_SECS: u64 = 30;

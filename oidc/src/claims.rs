@@ -5,10 +5,7 @@ use std::ops::Deref;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::header::present;
-use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::token::is_json_object;
+use crate::{header::present, reason::Reason, refusal::Refusal, token::is_json_object};
 
 /// What a token says, typed but **not proven**: anyone can write it.
 ///

@@ -3,10 +3,7 @@
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
-use crate::profile::Algorithm;
-use crate::reason::Reason;
-use crate::refusal::Refusal;
-use crate::token::is_json_object;
+use crate::{profile::Algorithm, reason::Reason, refusal::Refusal, token::is_json_object};
 
 /// Google's key ids are 40 hex digits, IAP's six characters.
 const MAX_KEY_ID_BYTES: usize = 128;

@@ -1,7 +1,6 @@
 //! The audiences and callers of a route.
 
-use crate::reason::Reason;
-use crate::refusal::Refusal;
+use crate::{reason::Reason, refusal::Refusal};
 
 /// Whom and what a route accepts. It is checked on every use of a token, also of a remembered one.
 #[derive(Debug, Clone, PartialEq, Eq)]

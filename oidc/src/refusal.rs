@@ -1,9 +1,11 @@
 //! The error of this crate: a reason, and what may be said beside it.
 
-use crate::claims::{RawClaims, UnverifiedClaims};
-use crate::header::RawHeader;
-use crate::reason::Reason;
-use crate::token::{Segments, decode_segment};
+use crate::{
+    claims::{RawClaims, UnverifiedClaims},
+    header::RawHeader,
+    reason::Reason,
+    token::{Segments, decode_segment},
+};
 
 /// Strings from a token are cut to this many characters before they are shown.
 const MAX_SHOWN_CHARS: usize = 256;

@@ -1,8 +1,10 @@
 //! Test keys, minted tokens, and a key server that does as it is told.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
@@ -14,12 +16,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-use crate::checks::now_unix_secs;
-use crate::keys::{FetchError, Fetched, Keys, Source};
-use crate::limits::Limits;
-use crate::policy::{Callers, Policy};
-use crate::profile::Profile;
-use crate::verifier::Verifier;
+use crate::{
+    checks::now_unix_secs,
+    keys::{FetchError, Fetched, Keys, Source},
+    limits::Limits,
+    policy::{Callers, Policy},
+    profile::Profile,
+    verifier::Verifier,
+};
 
 pub(crate) const AUDIENCE: &str = "https://receiver-123.europe-west1.run.app";
 pub(crate) const EMAIL: &str = "scheduler@my-project.iam.gserviceaccount.com";

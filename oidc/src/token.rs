@@ -3,9 +3,11 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::claims::UnverifiedClaims;
-use crate::reason::Reason;
-use crate::refusal::{Claimed, Refusal};
+use crate::{
+    claims::UnverifiedClaims,
+    reason::Reason,
+    refusal::{Claimed, Refusal},
+};
 
 /// Google's tokens are under 1 KiB, with `format=full` under 2 KiB.
 const MAX_TOKEN_BYTES: usize = 8 * 1024;

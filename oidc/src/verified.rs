@@ -5,8 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest::{SHA256, digest};
 use quick_cache::sync::Cache;
 
-use crate::claims::Claims;
-use crate::keys::Key;
+use crate::{claims::Claims, keys::Key};
 
 /// Tokens that have passed the whole policy of some route, since senders present one token many
 /// times in its hour. Strangers' tokens never get in, so strangers cannot push others out.

@@ -1,13 +1,14 @@
 //! When a fetch may start, and what became of the last one.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use super::source::{FetchError, Fetched};
-use super::{KeySet, Shared, jwks};
+use super::{
+    source::{FetchError, Fetched},
+    {KeySet, Shared, jwks},
+};
 use crate::limits::Limits;
 
 /// How much later than its limit a fetch may land and still be waited for.

@@ -11,9 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::source::FetchError;
-use crate::header::is_key_id;
-use crate::profile::Algorithm;
-use crate::refusal::shown;
+use crate::{header::is_key_id, profile::Algorithm, refusal::shown};
 
 /// RSA keys below are too weak; the cryptography library takes none above.
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;

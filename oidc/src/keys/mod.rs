@@ -10,19 +10,19 @@ mod jwks;
 mod set;
 mod source;
 
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::limits::Limits;
-use crate::profile::Profile;
-use crate::reason::Reason;
+use crate::{limits::Limits, profile::Profile, reason::Reason};
 
 use flight::{Flight, Landing, Why};
 pub(crate) use jwks::Key;

@@ -1,7 +1,6 @@
 //! The keys of one fetch, and how fresh they are.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 

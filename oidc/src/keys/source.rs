@@ -1,9 +1,6 @@
 //! Where key sets come from: HTTP, or a test.
 
-use std::error::Error;
-use std::pin::Pin;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::{error::Error, pin::Pin, sync::OnceLock, time::Duration};
 
 use reqwest::header::{AGE, CACHE_CONTROL, HeaderMap};
 use reqwest::redirect::Policy;
@@ -145,8 +142,10 @@ fn with_causes(error: &dyn Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
-    use std::net::TcpListener;
+    use std::{
+        io::{Read, Write},
+        net::TcpListener,
+    };
 
     use reqwest::header::{HeaderName, HeaderValue};
 

@@ -1,19 +1,20 @@
 //! The token policy, from first byte to `Ok`.
 
-use std::fmt;
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use crate::checks::now_unix_secs;
-use crate::claims::{Claims, UnverifiedClaims};
-use crate::header::RawHeader;
-use crate::keys::{Keys, KeysStatus};
-use crate::limits::Limits;
-use crate::policy::Policy;
-use crate::profile::Profile;
-use crate::reason::Reason;
-use crate::refusal::{Claimed, Refusal};
-use crate::token::{Segments, decode_segment};
-use crate::verified::{TokenDigest, VerifiedToken, VerifiedTokens};
+use crate::{
+    checks::now_unix_secs,
+    claims::{Claims, UnverifiedClaims},
+    header::RawHeader,
+    keys::{Keys, KeysStatus},
+    limits::Limits,
+    policy::Policy,
+    profile::Profile,
+    reason::Reason,
+    refusal::{Claimed, Refusal},
+    token::{Segments, decode_segment},
+    verified::{TokenDigest, VerifiedToken, VerifiedTokens},
+};
 
 /// Verifies tokens of one [`Profile`]. Clones are cheap and share keys and verified tokens.
 #[derive(Clone)]

@@ -1,7 +1,9 @@
 //! The whole policy, reason by reason.
 
-use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::{
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
 
 use serde_json::json;
 
