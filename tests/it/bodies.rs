@@ -75,7 +75,8 @@ async fn a_body_that_stops_half_way_is_incomplete_and_never_reaches_a_job() {
     let mut wire = Wire::open(&receiver).await;
     wire.head("POST /tasks/done", "Transfer-Encoding: chunked").await;
     wire.write(b"zz\r\nnonsense\r\n").await;
-    assert_eq!(wire.status().await, 400);
+    // actix closes on broken chunks, at times before the answer is out.
+    assert!(matches!(wire.status_or_end().await, None | Some(400)));
     assert_eq!(field(&receiver.record().await, "outcome"), "incomplete");
     assert_eq!(seen.all().len(), 0);
     assert_eq!(receiver.deliver("/tasks/done", &task("ok")).await.0.status, 204);

@@ -41,6 +41,12 @@ impl Wire {
         self.answer().await.0
     }
 
+    /// The next answer's status, or `None` where the connection is closed without one.
+    pub(crate) async fn status_or_end(&mut self) -> Option<u16> {
+        let has_more = timeout(PATIENCE, self.stream.peek(&mut [0])).await.expect("either in time");
+        if matches!(has_more, Ok(1..)) { Some(self.status().await) } else { None }
+    }
+
     /// The next answer's status, and its head in lower case.
     pub(crate) async fn answer(&mut self) -> (u16, String) {
         let mut seen = Vec::new();
