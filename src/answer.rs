@@ -2,7 +2,8 @@
 //! (<https://www.rfc-editor.org/rfc/rfc9457>).
 
 use actix_web::{
-    HttpResponse,
+    HttpRequest, HttpResponse,
+    dev::Payload,
     http::{
         StatusCode,
         header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -11,7 +12,12 @@ use actix_web::{
 use oidc::{Kind, Reason};
 use serde::Serialize;
 
-use crate::outcome::{Answering, Missing, Outcome, Reasoning};
+use crate::{
+    body,
+    dispatch::Route,
+    outcome::{Answering, Missing, Outcome, Reasoning},
+    record::Attempt,
+};
 
 #[derive(Serialize)]
 struct Problem<'a> {
@@ -24,9 +30,22 @@ struct Problem<'a> {
     detail: Option<String>,
 }
 
+/// Answers an attempt. What is left of a small body is read first, so that its connection stays usable;
+/// while draining, connections are closed anyway.
+pub(crate) async fn answer(
+    route: &Route,
+    attempt: &Attempt,
+    request: &HttpRequest,
+    payload: Payload,
+    outcome: &Outcome,
+) -> HttpResponse {
+    let keep_alive = !route.is_draining() && body::discard(request, payload).await;
+    respond(outcome, attempt.answering(), keep_alive)
+}
+
 /// The response of `outcome`. Without `keep_alive` it closes the connection: an unread body would be taken
 /// for the next request.
-pub(crate) fn respond(outcome: &Outcome, answering: Answering, keep_alive: bool) -> HttpResponse {
+fn respond(outcome: &Outcome, answering: Answering, keep_alive: bool) -> HttpResponse {
     let status = outcome.status(answering);
     let mut response = HttpResponse::build(status);
     if !keep_alive {

@@ -30,7 +30,6 @@ const DISCARD_LIMIT_BYTES: usize = 64 * 1024;
 const DISCARD_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The bytes that all requests may buffer together.
-#[derive(Clone)]
 pub(crate) struct BodyMemory(Arc<Semaphore>);
 
 /// Bytes set aside for one body, given back when dropped.

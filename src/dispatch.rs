@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    answer,
+    answer::answer,
     body::{self, BodyMemory},
     dedup::{Claimed, Dedup, Key, Lease, RENEWAL},
     guard::Guard,
@@ -120,8 +120,7 @@ pub(crate) async fn dispatch(
             outcome
         }
     };
-    let is_read = body::discard(&request, payload).await;
-    answer::respond(&outcome, attempt.answering(), is_read && !route.is_draining())
+    answer(&route, &attempt, &request, payload, &outcome).await
 }
 
 /// An attempt that ended before its job began is an `Err`.

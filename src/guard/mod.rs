@@ -13,7 +13,7 @@ use actix_web::{
 };
 use oidc::{Callers, Claims, Policy, Profile, Refusal, UnverifiedClaims, Verifier};
 
-use crate::{answer, body, dispatch::Route, outcome::Outcome, record::Attempt};
+use crate::{answer::answer, dispatch::Route, outcome::Outcome, record::Attempt};
 
 /// The service account that was proved to have sent a request, and how.
 #[derive(Clone, Debug)]
@@ -72,7 +72,6 @@ impl Caller {
 }
 
 /// How one sender's requests are admitted.
-#[derive(Clone)]
 pub(crate) enum Guard {
     /// The ID token in `Authorization` is verified here.
     Verify {
@@ -102,7 +101,6 @@ pub(crate) enum Guard {
 }
 
 /// Where a front end leaves the identity that it has verified.
-#[derive(Clone)]
 pub(crate) enum Identity {
     /// Cloud Run's IAM check: the token itself, its signature maybe removed.
     CloudRun,
@@ -116,7 +114,6 @@ pub(crate) enum Identity {
 }
 
 /// Why a proxy's header is believed: whoever goes around the proxy can set it too.
-#[derive(Clone)]
 pub(crate) enum ProxyProof {
     /// Only what runs beside the receiver reaches it.
     Loopback,
@@ -190,8 +187,7 @@ pub(crate) async fn enforce<B: MessageBody + 'static>(
             // Before the body is looked at: whoever hangs up now is on record all the same.
             attempt.refused(refusal);
             let (request, payload) = request.into_parts();
-            let keep_alive = body::discard(&request, payload).await && !route.is_draining();
-            let response = answer::respond(&outcome, attempt.answering(), keep_alive);
+            let response = answer(&route, &attempt, &request, payload, &outcome).await;
             Ok(ServiceResponse::new(request, response).map_into_right_body())
         }
     }
