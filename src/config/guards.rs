@@ -60,30 +60,41 @@ impl Guards {
     pub(super) fn of(&mut self, reader: &mut Reader<'_>, sender: Sender) -> Option<Guard> {
         let auth = inherited(reader, sender, "AUTH", values::auth);
         let audiences = inherited(reader, sender, "AUDIENCE", values::list);
+        let audience_names = [&*own_name(sender, "AUDIENCE"), "AUDIENCE"];
         let callers_name = own_name(sender, "CALLERS");
         let callers = callers(reader, &callers_name);
         let identity = inherited(reader, sender, "PLATFORM_IDENTITY", values::platform_identity);
         let Some(auth) = auth else {
             let remedy = "say how callers are proved: verify checks each ID token here, platform trusts a front end \
                           that has; verify also needs AUDIENCE and {SENDER}_CALLERS";
-            missing_for(reader, sender, "AUTH", "verify or platform", remedy);
+            let names = [&*own_name(sender, "AUTH"), "AUTH"];
+            missing(reader, &names, "verify or platform", remedy);
             return None;
         };
         match (auth, identity) {
             (Auth::Verify, _) => {
-                let policy =
-                    policy(reader, ("AUDIENCE", audiences), (&callers_name, callers), FOR_SENDERS)?;
+                let policy = policy(
+                    reader,
+                    (&audience_names, audiences),
+                    (&callers_name, callers),
+                    FOR_SENDERS,
+                )?;
                 Some(Guard::Verify { verifier: self.google_verifier(), policy })
             }
             (Auth::Platform, None) => {
                 let expected = values::platform_identity().expected;
                 let remedy = "say where the front end leaves the identity that it has verified";
-                missing_for(reader, sender, "PLATFORM_IDENTITY", expected, remedy);
+                let names = [&*own_name(sender, "PLATFORM_IDENTITY"), "PLATFORM_IDENTITY"];
+                missing(reader, &names, expected, remedy);
                 None
             }
             (Auth::Platform, Some(PlatformIdentity::Iap)) => {
-                let policy =
-                    policy(reader, ("AUDIENCE", audiences), (&callers_name, callers), FOR_IAP)?;
+                let policy = policy(
+                    reader,
+                    (&audience_names, audiences),
+                    (&callers_name, callers),
+                    FOR_IAP,
+                )?;
                 Some(Guard::Iap { verifier: self.iap_verifier(), policy })
             }
             (Auth::Platform, Some(identity)) => {
@@ -129,8 +140,12 @@ impl Guards {
             );
             return None;
         }
-        let policy =
-            policy(reader, ("PROXY_AUDIENCE", audiences), ("PROXY_CALLERS", callers), FOR_PROXY)?;
+        let policy = policy(
+            reader,
+            (&["PROXY_AUDIENCE"], audiences),
+            ("PROXY_CALLERS", callers),
+            FOR_PROXY,
+        )?;
         Some(ProxyProof::Token { verifier: self.google_verifier(), policy })
     }
 }
@@ -138,15 +153,15 @@ impl Guards {
 /// What a route accepts; `remedies` say how the audience and the accounts are to be set.
 fn policy(
     reader: &mut Reader<'_>,
-    (audience_name, audiences): (&str, Option<Vec<String>>),
+    (audience_names, audiences): (&[&str], Option<Vec<String>>),
     (callers_name, callers): (&str, Option<Callers>),
     remedies: Remedies,
 ) -> Option<Policy> {
     if audiences.is_none() {
-        missing(reader, audience_name, "the audience that tokens are made for", remedies.audience);
+        missing(reader, audience_names, "the audience that tokens are made for", remedies.audience);
     }
     if callers.is_none() {
-        missing(reader, callers_name, "the accounts that may call", remedies.callers);
+        missing(reader, &[callers_name], "the accounts that may call", remedies.callers);
     }
     Policy::new(audiences?, callers?).ok()
 }
@@ -209,16 +224,11 @@ fn callers(reader: &mut Reader<'_>, name: &str) -> Option<Callers> {
     }
 }
 
-/// As [`missing`], of a setting that the sender may have of its own.
-fn missing_for(reader: &mut Reader<'_>, sender: Sender, name: &str, expected: &str, remedy: &str) {
-    if reader.raw(&own_name(sender, name)).is_none() {
-        missing(reader, name, expected, remedy);
-    }
-}
-
-/// A fault for a setting that nobody made; one that is wrong has a fault already.
-fn missing(reader: &mut Reader<'_>, name: &str, expected: &str, remedy: &str) {
-    if reader.raw(name).is_none() {
+/// A fault for a setting that nobody made under any of its names, the general one last; one that is wrong
+/// has a fault already.
+fn missing(reader: &mut Reader<'_>, names: &[&str], expected: &str, remedy: &str) {
+    let is_missing = names.iter().all(|name| reader.raw(name).is_none());
+    if let (true, Some(name)) = (is_missing, names.last()) {
         reader.fault(name, None, expected, remedy);
     }
 }

@@ -168,6 +168,15 @@ fn a_wrong_setting_is_not_also_reported_as_missing() {
     let faults = faults(&own);
     assert_eq!(faults.len(), 4, "{faults:#?}");
     assert!(faults.iter().all(|fault| fault.contains("_AUTH is \"x\"")), "{faults:#?}");
+    let faults = self::faults(&[
+        ("AUDIENCE", ""),
+        ("SCHEDULER_AUDIENCE", "|"),
+        ("TASKS_AUDIENCE", "a"),
+        ("PUBSUB_AUDIENCE", "b"),
+        ("EVENTS_AUDIENCE", "c"),
+    ]);
+    assert_eq!(faults.len(), 1, "{faults:#?}");
+    assert!(faults[0].starts_with("SCHEDULER_AUDIENCE is \"|\""), "{faults:#?}");
 }
 
 #[test]
