@@ -186,6 +186,11 @@ async fn an_envelope_is_read_without_whatever_may_be_absent() {
         assert_eq!(invocation.attempt, (name != "deliveryAttempt").then_some(5));
         assert_eq!(invocation.payload, if name == "data" { "" } else { MARKER });
     }
+    let mut null = envelope();
+    null["message"]["data"] = Value::Null;
+    null["subscription"] = "projects/example/subscriptions/null".into();
+    assert_eq!(receiver.deliver("/pubsub/done", &push(&null)).await.0.status, 204);
+    assert_eq!(seen.one().payload, "");
     let mut unnamed = envelope();
     unnamed["message"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("message"));
     let (_, record) = receiver.deliver("/pubsub/done", &push(&unnamed)).await;
