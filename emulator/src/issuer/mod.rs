@@ -64,7 +64,7 @@ impl Issuer {
     pub async fn start(port: u16) -> Result<Issuer, Error> {
         let bound = bind_loopback(port)?;
         let issuer = url_of(bound.address);
-        Issuer::serve(bound, issuer, None).await
+        Issuer::serve(bound, issuer).await
     }
 
     /// The same with an `iss` of choice, for instance Google's own `https://accounts.google.com`.
@@ -72,32 +72,14 @@ impl Issuer {
     /// # Errors
     /// As [`start`](Issuer::start).
     pub async fn start_as(port: u16, issuer: &str) -> Result<Issuer, Error> {
-        Issuer::serve(bind_loopback(port)?, issuer.to_owned(), None).await
+        Issuer::serve(bind_loopback(port)?, issuer.to_owned()).await
     }
 
-    /// The same with keys that exist already: making two takes most of an issuer's start. Without `issuer`, `iss` is
-    /// its own URL.
-    ///
-    /// # Errors
-    /// [`Error::Listen`] if the port is taken.
-    pub async fn start_with(
-        port: u16,
-        issuer: Option<&str>,
-        keys: KeyRing,
-    ) -> Result<Issuer, Error> {
-        let bound = bind_loopback(port)?;
-        let issuer = issuer.map_or_else(|| url_of(bound.address), str::to_owned);
-        Issuer::serve(bound, issuer, Some(keys)).await
-    }
-
-    async fn serve(bound: Bound, issuer: String, keys: Option<KeyRing>) -> Result<Issuer, Error> {
+    async fn serve(bound: Bound, issuer: String) -> Result<Issuer, Error> {
         let address = bound.address;
-        let keys = match keys {
-            Some(keys) => keys,
-            None => tokio::task::spawn_blocking(KeyRing::generate)
-                .await
-                .map_err(|_| Error::Thread("generates the keys"))??,
-        };
+        let keys = tokio::task::spawn_blocking(KeyRing::generate)
+            .await
+            .map_err(|_| Error::Thread("generates the keys"))??;
         let google = Arc::new(Google {
             issuer,
             url: url_of(address),
