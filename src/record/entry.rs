@@ -64,9 +64,9 @@ struct ServiceContext<'a> {
 #[derive(Serialize)]
 struct Invocation<'a> {
     sender: Sender,
-    job: Cow<'a, str>,
+    job: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     attempt: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ struct Invocation<'a> {
     lag_ms: Option<i64>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    reason: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     expected: Option<Cut<'a>>,
     status: u16,
@@ -178,9 +178,17 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
     let trace = attempt.trace.as_ref();
     let refusal = state.refusal.as_ref();
     let project = about.project.as_deref();
+    // Once for the message and once for the field.
+    let job = &*state.job();
+    let id = state.id.as_ref().map(|id| cut(&id.to_string(), 2 * MAX_CHARS).into_owned());
+    let id = id.as_deref();
+    let reason = reason(outcome);
+    let reason = reason.as_deref();
+    let outcome_name = outcome.as_str();
+    let status = status.as_u16();
     let entry = Entry {
         severity: outcome.severity(),
-        message: Message { state, sender, outcome, status: status.as_u16() },
+        message: Message { state, sender, job, id, outcome_name, status, reason },
         time: Timestamp::now(),
         trace: trace
             .zip(project)
@@ -190,7 +198,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
         labels: Labels {
             sender,
             job: state.is_known_job.then_some(state.job.as_str()),
-            outcome: outcome.as_str(),
+            outcome: outcome_name,
         },
         error_type: outcome.is_reported().then_some(
             "type.googleapis.com/google.devtools.clouderrorreporting.v1beta1.ReportedErrorEvent",
@@ -201,17 +209,17 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
         }),
         invocation: Invocation {
             sender,
-            job: state.job(),
-            id: state.id.as_ref().map(|id| cut(&id.to_string(), 2 * MAX_CHARS).into_owned()),
+            job,
+            id,
             attempt: state.attempt,
             first_due: state.first_due,
             lag_ms: state.first_due.map(|due| {
                 i64::try_from(attempt.received.duration_since(due).as_millis()).unwrap_or(i64::MAX)
             }),
-            outcome: outcome.as_str(),
-            reason: reason(outcome),
+            outcome: outcome_name,
+            reason,
             expected: refusal.and_then(|refusal| refusal.expected.as_deref()).map(Cut),
-            status: status.as_u16(),
+            status,
             duration_ms: state.duration_ms,
             request_bytes: state.request_bytes,
             caller: state.caller.as_ref().map(|caller| Caller {
@@ -292,21 +300,25 @@ fn origin_fields<'a>(origin: &'a Origin, state: &'a State) -> OriginFields<'a> {
 struct Message<'a> {
     state: &'a State,
     sender: Sender,
-    outcome: &'a Outcome,
+    job: &'a str,
+    id: Option<&'a str>,
+    outcome_name: &'static str,
     status: u16,
+    reason: Option<&'a str>,
 }
 
 impl fmt::Display for Message<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.sender, self.state.job())?;
-        if let Some(id) = &self.state.id {
-            write!(f, " {}", cut(&id.to_string(), 2 * MAX_CHARS))?;
+        let Self { state, sender, job, id, outcome_name, status, reason } = self;
+        write!(f, "{sender}/{job}")?;
+        if let Some(id) = id {
+            write!(f, " {id}")?;
         }
-        if let Some(attempt) = self.state.attempt {
+        if let Some(attempt) = state.attempt {
             write!(f, " attempt {attempt}")?;
         }
-        write!(f, ": {}, {} in {} ms", self.outcome.as_str(), self.status, self.state.duration_ms)?;
-        match reason(self.outcome) {
+        write!(f, ": {outcome_name}, {status} in {} ms", state.duration_ms)?;
+        match reason {
             Some(reason) => write!(f, ": {reason}"),
             None => Ok(()),
         }
