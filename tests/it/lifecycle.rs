@@ -26,6 +26,8 @@ use crate::{
 struct Process {
     child: Child,
     lines: mpsc::Receiver<Value>,
+    /// Records of jobs that ended while others were waited for.
+    early: Vec<Value>,
     url: String,
 }
 
@@ -52,7 +54,7 @@ impl Process {
         let first: Value = lines.recv_timeout(PATIENCE).unwrap();
         let url = format!("http://127.0.0.1:{}", first["port"]);
         assert_eq!(first["message"], format!("listening on {url}"), "{first}");
-        Self { child, lines, url }
+        Self { child, lines, early: Vec::new(), url }
     }
 
     fn terminate(&self) {
@@ -64,20 +66,27 @@ impl Process {
     /// Its exit status and every record it wrote.
     fn ended(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.child.wait().unwrap();
-        let records: Vec<Value> =
-            self.lines.iter().filter(|line| line.get("invocation").is_some()).collect();
+        let mut records = std::mem::take(&mut self.early);
+        records.extend(self.lines.iter().filter(is_record));
         records.iter().for_each(check_schema);
         (status, records)
     }
 
     /// Waits until this many jobs have begun.
-    fn begun(&self, jobs: usize) {
+    fn begun(&mut self, jobs: usize) {
         let mut begun = 0;
         while begun < jobs {
             let line = self.lines.recv_timeout(PATIENCE).unwrap();
             begun += usize::from(line["message"] == "begun");
+            if is_record(&line) {
+                self.early.push(line);
+            }
         }
     }
+}
+
+fn is_record(line: &Value) -> bool {
+    line.get("invocation").is_some()
 }
 
 impl Drop for Process {
@@ -103,7 +112,7 @@ async fn terminate_during(
     changes: &[(&str, &str)],
 ) -> (Vec<u16>, Duration, ExitStatus, Vec<Value>) {
     let issuer = Issuer::start(0).await.unwrap();
-    let process = Process::start(slow_jobs(), &issuer, changes);
+    let mut process = Process::start(slow_jobs(), &issuer, changes);
     let token = issuer.token(AUDIENCE, TASKS).unwrap();
     let courier = Courier::new().unwrap();
     let deliveries: Vec<_> = milliseconds
@@ -217,7 +226,7 @@ async fn a_port_that_is_taken_is_said_and_the_exit_code_is_1() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_that_blocks_its_thread_does_not_keep_the_process_from_ending() {
     let issuer = Issuer::start(0).await.unwrap();
-    let process = Process::start(slow_jobs(), &issuer, &[]);
+    let mut process = Process::start(slow_jobs(), &issuer, &[]);
     let courier = Courier::new().unwrap();
     let url = format!("{}/tasks/block", process.url);
     let delivery =
