@@ -15,6 +15,12 @@
 //! - [`error`]: what can go wrong here.
 //! - `jws`, `local_server`: a token's compact form, and actix on its own thread.
 
+pub mod emulator;
+
+pub mod clock;
+
+pub mod project;
+
 pub mod senders;
 
 pub mod fire;
@@ -37,16 +43,43 @@ pub mod demo;
 
 pub mod error;
 
+mod api;
+
+mod attempts;
+
+mod faults;
+
+mod google;
+
+mod history;
+
+mod iam;
+
+mod passthrough;
+
+mod pubsub;
+
+mod run;
+
+mod scheduler;
+
+mod tasks;
+
+mod tokens;
+
 mod jws;
 
 mod local_server;
 
 pub use account::Account;
+pub use clock::Clock;
+pub use emulator::{Emulator, Options};
 pub use error::Error;
 pub use fire::{Answer, Courier};
 pub use iap::IapAssertion;
 pub use issuer::{Issuer, KeyAnswer, RunningIssuer};
 pub use keys::{IapKey, KeyRing, SigningKey};
+pub use project::Project;
 pub use senders::{Delivery, Method, Sender};
 pub use sign::Proxy;
 pub use token::IdToken;

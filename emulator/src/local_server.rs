@@ -86,6 +86,11 @@ impl LocalServer {
 
     /// Stops at once, open connections included, and waits until the port is free again.
     pub(crate) async fn stop(mut self) {
+        self.stop_now().await;
+    }
+
+    /// The same for whoever cannot give it away.
+    pub(crate) async fn stop_now(&mut self) {
         self.handle.stop(false).await;
         if let Some(thread) = self.thread.take() {
             // The server has answered that it stopped; its thread has nothing left to do but end.

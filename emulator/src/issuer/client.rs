@@ -54,7 +54,7 @@ impl RunningIssuer {
         struct Signed {
             token: String,
         }
-        let url = format!("{}/token", self.url);
+        let url = format!("{}/emulator/token", self.url);
         let request = self
             .client
             .post(&url)

@@ -1,5 +1,7 @@
 //! The routes of the issuer.
 
+use std::sync::Arc;
+
 use actix_web::{
     HttpResponse,
     web::{self, Data, Json, ServiceConfig},
@@ -7,46 +9,53 @@ use actix_web::{
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Google, discovery};
+use super::{Authority, discovery};
 use crate::{error::Error, token::fields};
 
 /// Every endpoint, in the order of the module's table.
-pub(super) fn routes(config: &mut ServiceConfig) {
+pub(crate) fn routes(config: &mut ServiceConfig) {
     config
         .route("/.well-known/openid-configuration", web::get().to(openid_configuration))
         .route("/oauth2/v3/certs", web::get().to(jwks))
         .route("/oauth2/v1/certs", web::get().to(certificates))
         .route("/iap/verify/public_key-jwk", web::get().to(iap_jwks))
-        .route("/rotate", web::post().to(rotate))
-        .route("/token", web::post().to(token));
+        .route("/emulator/rotate", web::post().to(rotate))
+        .route("/emulator/token", web::post().to(token));
 }
 
-async fn openid_configuration(google: Data<Google>) -> HttpResponse {
+async fn openid_configuration(authority: Data<Authority>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header(("cache-control", "public, max-age=3600"))
-        .json(discovery::document(&google.issuer, &google.url))
+        .json(discovery::document(&authority.issuer, &authority.url))
 }
 
-async fn jwks(google: Data<Google>) -> HttpResponse {
-    google.key_page.respond(&google.keys.jwks()).await
-}
-
-async fn certificates(google: Data<Google>) -> HttpResponse {
-    match google.keys.certificates() {
-        Ok(certificates) => google.key_page.respond(&certificates).await,
+async fn jwks(authority: Data<Authority>) -> HttpResponse {
+    match authority.keys().await {
+        Ok(keys) => authority.key_page.respond(&keys.jwks()).await,
         Err(fault) => internal(&fault),
     }
 }
 
-async fn iap_jwks(google: Data<Google>) -> HttpResponse {
-    let keys = json!({"keys": [google.iap_key.jwk()]});
-    google.key_page.respond(&keys).await
+async fn certificates(authority: Data<Authority>) -> HttpResponse {
+    match authority.keys().await.and_then(|keys| keys.certificates()) {
+        Ok(certificates) => authority.key_page.respond(&certificates).await,
+        Err(fault) => internal(&fault),
+    }
 }
 
-async fn rotate(google: Data<Google>) -> HttpResponse {
-    let rotating = google.clone();
-    match web::block(move || rotating.keys.rotate()).await {
-        Ok(Ok(())) => HttpResponse::Ok().json(google.keys.jwks()),
+async fn iap_jwks(authority: Data<Authority>) -> HttpResponse {
+    let keys = json!({"keys": [authority.iap_key.jwk()]});
+    authority.key_page.respond(&keys).await
+}
+
+async fn rotate(authority: Data<Authority>) -> HttpResponse {
+    let keys = match authority.keys().await {
+        Ok(keys) => Arc::clone(keys),
+        Err(fault) => return internal(&fault),
+    };
+    let rotating = Arc::clone(&keys);
+    match web::block(move || rotating.rotate()).await {
+        Ok(Ok(())) => HttpResponse::Ok().json(keys.jwks()),
         Ok(Err(fault)) => internal(&fault),
         Err(_) => internal(&Error::Thread("generates a key")),
     }
@@ -61,9 +70,12 @@ struct TokenRequest {
     claims: Map<String, Value>,
 }
 
-async fn token(google: Data<Google>, request: Json<TokenRequest>) -> HttpResponse {
+async fn token(authority: Data<Authority>, request: Json<TokenRequest>) -> HttpResponse {
     let request = request.into_inner();
-    let key = google.keys.current();
+    let key = match authority.keys().await {
+        Ok(keys) => keys.current(),
+        Err(fault) => return internal(&fault),
+    };
     let mut header = fields(json!({"alg": "RS256", "kid": key.id(), "typ": "JWT"}));
     for (name, value) in request.header {
         match value {
@@ -162,7 +174,7 @@ mod tests {
         let issuer = Issuer::start_as(0, "https://accounts.google.com").await.unwrap();
         let before = issuer.keys().jwks();
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let url = format!("{}/rotate", issuer.url());
+        let url = format!("{}/emulator/rotate", issuer.url());
         let after = body(client.post(url).send().await.unwrap()).await;
         assert_eq!(after["keys"][1], before["keys"][0]);
         assert_eq!(after["keys"][0]["kid"], issuer.keys().current().id());

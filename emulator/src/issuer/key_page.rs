@@ -22,11 +22,11 @@ pub enum KeyAnswer {
 
 /// The state of the key endpoints; tests change it while it serves.
 #[derive(Debug)]
-pub(super) struct KeyPage {
-    pub(super) fetches: AtomicU64,
-    pub(super) max_age_seconds: AtomicU64,
-    pub(super) age_seconds: AtomicU64,
-    pub(super) answer: watch::Sender<KeyAnswer>,
+pub(crate) struct KeyPage {
+    pub(crate) fetches: AtomicU64,
+    pub(crate) max_age_seconds: AtomicU64,
+    pub(crate) age_seconds: AtomicU64,
+    pub(crate) answer: watch::Sender<KeyAnswer>,
 }
 
 impl Default for KeyPage {
@@ -43,7 +43,7 @@ impl Default for KeyPage {
 
 impl KeyPage {
     /// Answers one request with `keys`, or as told otherwise.
-    pub(super) async fn respond(&self, keys: &Value) -> HttpResponse {
+    pub(crate) async fn respond(&self, keys: &Value) -> HttpResponse {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let mut answers = self.answer.subscribe();
         // An error means that the sender is gone, and it lives in `self`.

@@ -6,8 +6,8 @@
 //! | `GET /oauth2/v3/certs` | the keys as a JWK set, as `https://www.googleapis.com/oauth2/v3/certs` |
 //! | `GET /oauth2/v1/certs` | the same keys as X.509 certificates, as `https://www.googleapis.com/oauth2/v1/certs` |
 //! | `GET /iap/verify/public_key-jwk` | IAP's key, as `https://www.gstatic.com/iap/verify/public_key-jwk` |
-//! | `POST /rotate` | the emulator's own: a fresh key signs, the oldest leaves; answers the new JWK set |
-//! | `POST /token` | the emulator's own: `{"header": {…}?, "claims": {…}}` → `{"token": "…"}` |
+//! | `POST /emulator/rotate` | the emulator's own: a fresh key signs, the oldest leaves; answers the new JWK set |
+//! | `POST /emulator/token` | the emulator's own: `{"header": {…}?, "claims": {…}}` → `{"token": "…"}` |
 
 mod client;
 mod discovery;
@@ -15,6 +15,7 @@ mod endpoints;
 mod key_page;
 
 pub use client::RunningIssuer;
+pub(crate) use endpoints::routes;
 pub use key_page::KeyAnswer;
 
 use std::{
@@ -23,6 +24,7 @@ use std::{
 };
 
 use actix_web::web;
+use tokio::sync::OnceCell;
 
 use self::key_page::KeyPage;
 use crate::{
@@ -40,20 +42,50 @@ use crate::{
 #[derive(Debug)]
 pub struct Issuer {
     address: SocketAddr,
-    google: Arc<Google>,
+    authority: Arc<Authority>,
+    keys: Arc<KeyRing>,
     server: LocalServer,
 }
 
-/// What the endpoints answer from.
+/// The issuer's name and keys: what the endpoints answer from.
 #[derive(Debug)]
-struct Google {
+pub(crate) struct Authority {
     /// `iss` of the tokens.
     issuer: String,
-    /// Where this server is reached.
+    /// Where the keys are served.
     url: String,
-    keys: KeyRing,
+    /// Made when they are first needed: that takes a while, and a server should not wait for it.
+    keys: OnceCell<Arc<KeyRing>>,
     iap_key: IapKey,
-    key_page: KeyPage,
+    pub(crate) key_page: KeyPage,
+}
+
+impl Authority {
+    /// One that issues as `issuer` and serves its keys at `url`.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] if IAP's key cannot be made.
+    pub(crate) fn new(issuer: String, url: String) -> Result<Authority, Error> {
+        let (keys, key_page) = (OnceCell::new(), KeyPage::default());
+        Ok(Authority { issuer, url, keys, iap_key: IapKey::generate()?, key_page })
+    }
+
+    /// `iss` of the tokens.
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The keys, once they are made.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] if they cannot be made.
+    pub(crate) async fn keys(&self) -> Result<&Arc<KeyRing>, Error> {
+        let generate = async || {
+            let made = tokio::task::spawn_blocking(KeyRing::generate).await;
+            made.map_err(|_| Error::Thread("generates the keys"))?.map(Arc::new)
+        };
+        self.keys.get_or_try_init(generate).await
+    }
 }
 
 impl Issuer {
@@ -77,23 +109,15 @@ impl Issuer {
 
     async fn serve(bound: Bound, issuer: String) -> Result<Issuer, Error> {
         let address = bound.address;
-        let keys = tokio::task::spawn_blocking(KeyRing::generate)
-            .await
-            .map_err(|_| Error::Thread("generates the keys"))??;
-        let google = Arc::new(Google {
-            issuer,
-            url: url_of(address),
-            keys,
-            iap_key: IapKey::generate()?,
-            key_page: KeyPage::default(),
-        });
-        let shared = web::Data::from(google.clone());
+        let authority = Arc::new(Authority::new(issuer, url_of(address))?);
+        let keys = Arc::clone(authority.keys().await?);
+        let shared = web::Data::from(Arc::clone(&authority));
         let server = LocalServer::start(bound, move |config| {
             config.app_data(shared.clone());
             endpoints::routes(config);
         })
         .await?;
-        Ok(Issuer { address, google, server })
+        Ok(Issuer { address, authority, keys, server })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -103,7 +127,7 @@ impl Issuer {
 
     /// `iss` of the tokens: the URL, unless another was chosen.
     pub fn name(&self) -> &str {
-        &self.google.issuer
+        &self.authority.issuer
     }
 
     /// Where the JWK set is served.
@@ -123,12 +147,12 @@ impl Issuer {
 
     /// The keys, to sign with or to rotate.
     pub fn keys(&self) -> &KeyRing {
-        &self.google.keys
+        &self.keys
     }
 
     /// IAP's key.
     pub fn iap_key(&self) -> &IapKey {
-        &self.google.iap_key
+        &self.authority.iap_key
     }
 
     /// A valid token for `audience`, of the account `email`, signed now.
@@ -141,8 +165,8 @@ impl Issuer {
 
     /// The same before it is signed, so that a test can spoil one field.
     pub fn id_token(&self, audience: &str, email: &str) -> IdToken {
-        let key = self.google.keys.current();
-        IdToken::new(&self.google.issuer, audience, &Account::new(email), key.id())
+        let key = self.keys.current();
+        IdToken::new(&self.authority.issuer, audience, &Account::new(email), key.id())
     }
 
     /// Signs with the current key.
@@ -150,32 +174,32 @@ impl Issuer {
     /// # Errors
     /// [`Error::Crypto`] if signing fails.
     pub fn sign(&self, token: &IdToken) -> Result<String, Error> {
-        token.sign(&self.google.keys.current())
+        token.sign(&self.keys.current())
     }
 
     /// A valid IAP assertion before it is signed.
     pub fn iap_assertion(&self, audience: &str, email: &str) -> IapAssertion {
-        IapAssertion::new(audience, &Account::new(email), self.google.iap_key.id())
+        IapAssertion::new(audience, &Account::new(email), self.authority.iap_key.id())
     }
 
     /// How many requests for keys (JWK sets and certificates, IAP's too) have arrived, answered or not.
     pub fn key_fetches(&self) -> u64 {
-        self.google.key_page.fetches.load(Ordering::SeqCst)
+        self.authority.key_page.fetches.load(Ordering::SeqCst)
     }
 
     /// What requests for keys get from now on: the keys, or an outage.
     pub fn answer_keys_with(&self, answer: KeyAnswer) {
-        self.google.key_page.answer.send_replace(answer);
+        self.authority.key_page.answer.send_replace(answer);
     }
 
     /// Sets `max-age` of the keys, in seconds. Google's is about six hours.
     pub fn set_keys_max_age_seconds(&self, seconds: u64) {
-        self.google.key_page.max_age_seconds.store(seconds, Ordering::SeqCst);
+        self.authority.key_page.max_age_seconds.store(seconds, Ordering::SeqCst);
     }
 
     /// Sets `Age` of the keys, in seconds: how much of `max-age` a cache on the way has used up.
     pub fn set_keys_age_seconds(&self, seconds: u64) {
-        self.google.key_page.age_seconds.store(seconds, Ordering::SeqCst);
+        self.authority.key_page.age_seconds.store(seconds, Ordering::SeqCst);
     }
 
     /// Stops, and waits until the port is free again. Dropping it stops without waiting.

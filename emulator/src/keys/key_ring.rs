@@ -39,6 +39,11 @@ impl KeyRing {
         current
     }
 
+    /// Whether the key of that id is published now.
+    pub(crate) fn publishes(&self, key_id: &str) -> bool {
+        self.both().iter().any(|key| key.id() == key_id)
+    }
+
     /// A fresh key signs from now on; the one that signed stays published, the older one leaves.
     ///
     /// # Errors

@@ -1,0 +1,158 @@
+//! The control plane: Google's REST APIs behind one port, each under the prefix that `emulator env` gives to gcloud,
+//! or without one, as client libraries with an endpoint of their own ask.
+
+pub(crate) mod call;
+pub(crate) mod error;
+pub(crate) mod mask;
+pub(crate) mod page;
+pub(crate) mod wire;
+
+use std::sync::Arc;
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, header::AUTHORIZATION},
+    web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
+};
+
+use self::{
+    call::Call,
+    error::{ApiError, Code},
+};
+use crate::{google::Google, iam, issuer, passthrough, pubsub, run, scheduler, tasks};
+
+/// Above the largest publish request (10 MB, a third more in base64).
+const MAX_BODY_BYTES: usize = 16 << 20;
+
+/// Every endpoint of the emulator.
+pub(crate) fn routes(config: &mut ServiceConfig, google: Data<Google>) {
+    config
+        .app_data(PayloadConfig::new(MAX_BODY_BYTES))
+        .app_data(Data::from(Arc::clone(&google.authority)));
+    config.app_data(google);
+    issuer::routes(config);
+    config.default_service(web::to(answer));
+}
+
+/// Which API a call is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Service {
+    Scheduler,
+    Tasks,
+    PubSub,
+    Iam,
+    IamCredentials,
+    Project,
+    Run,
+    Other,
+}
+
+impl Service {
+    /// By the prefix, which is the override's name in lower case.
+    fn by_prefix(prefix: &str) -> Option<Service> {
+        Some(match prefix {
+            "cloudscheduler" => Service::Scheduler,
+            "cloudtasks" => Service::Tasks,
+            "pubsub" => Service::PubSub,
+            "iam" => Service::Iam,
+            "iamcredentials" => Service::IamCredentials,
+            "cloudresourcemanager" => Service::Project,
+            "run" => Service::Run,
+            "serviceusage" | "artifactregistry" | "cloudbuild" | "cloudfunctions" | "storage"
+            | "appengine" | "upload" => Service::Other,
+            _ => return None,
+        })
+    }
+
+    /// By the resource, where there is no prefix.
+    fn by_resource(path: &str) -> Option<Service> {
+        let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let verb = path.rsplit_once(':').map_or("", |(_, verb)| verb);
+        Some(match *segments.as_slice() {
+            ["apis", ..] => Service::Run,
+            [version, "projects", _, "locations", _, kind, ..] => match (version, kind) {
+                ("v1", "jobs") => Service::Scheduler,
+                ("v2", "queues") => Service::Tasks,
+                ("v1" | "v2", "services") => Service::Run,
+                _ => Service::Other,
+            },
+            ["v1", "projects", _, "topics" | "subscriptions", ..] => Service::PubSub,
+            ["v1", "projects", _, "serviceAccounts", ..] => match verb {
+                "generateIdToken" | "generateAccessToken" => Service::IamCredentials,
+                _ => Service::Iam,
+            },
+            ["v1" | "v3", "projects", _] => Service::Project,
+            _ => return None,
+        })
+    }
+}
+
+async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> HttpResponse {
+    let google = google.into_inner();
+    if request.method() == Method::CONNECT {
+        // gcloud's proxy setting leads here, so that nothing leaves the machine unnoticed.
+        return HttpResponse::NotImplemented()
+            .body("the emulator is no proxy for HTTPS: this API has no endpoint override");
+    }
+    let path = request.path();
+    let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
+    match first {
+        "token" => return iam::oauth::answer(&google, &request, body).await,
+        "computeMetadata" => return iam::metadata::answer(&google, &request, body).await,
+        _ => {}
+    }
+    let (service, rest) = match Service::by_prefix(first) {
+        Some(service) => (Some(service), path.trim_start_matches('/').split_at(first.len()).1),
+        None => (Service::by_resource(path), path),
+    };
+    let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let principal = google.tokens.principal(bearer);
+    let mut call = Call::new(&request, rest, body, principal);
+    let answered = match in_project(&google, &mut call) {
+        Ok(()) => match service {
+            Some(Service::Scheduler) => scheduler::api::answer(&google, &call).await,
+            Some(Service::Tasks) => tasks::api::answer(&google, &call).await,
+            Some(Service::PubSub) => pubsub::api::answer(&google, &call).await,
+            Some(Service::Iam) => iam::api::answer(&google, &call).await,
+            Some(Service::IamCredentials) => iam::credentials::answer(&google, &call).await,
+            Some(Service::Project) => iam::project::answer(&google, &call).await,
+            Some(Service::Run) => run::api::answer(&google, &call).await,
+            Some(Service::Other) => {
+                let answered = passthrough::answer(&google, &call).await;
+                let status = answered.as_ref().map_or_else(ApiError::http_status, |_| 200);
+                google.history.called(request.method().as_str(), path, status);
+                answered
+            }
+            None => Err(call.unknown()),
+        },
+        Err(fault) => Err(fault),
+    };
+    match answered {
+        Ok(value) => HttpResponse::Ok()
+            .content_type("application/json; charset=UTF-8")
+            .body(value.to_string()),
+        Err(fault) => fault.response(),
+    }
+}
+
+/// Turns the project's number into its id; another project is refused as one that does not exist is.
+fn in_project(google: &Google, call: &mut Call) -> Result<(), ApiError> {
+    let Some(at) =
+        call.path.iter().position(|segment| segment == "projects" || segment == "namespaces")
+    else {
+        return Ok(());
+    };
+    let Some(project) = call.path.get_mut(at + 1) else { return Ok(()) };
+    if google.project.is(project) {
+        project.clone_from(&google.project.id);
+    } else if project != "-" {
+        let known = &google.project.id;
+        return Err(ApiError::new(
+            Code::PermissionDenied,
+            format!(
+                "Project '{project}' not found or permission denied; this emulator has '{known}'."
+            ),
+        ));
+    }
+    Ok(())
+}

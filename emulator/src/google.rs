@@ -1,0 +1,66 @@
+//! Everything that Google's side knows, in one place that calls and senders share.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use crate::{
+    attempts::Attempts, clock::Clock, error::Error, faults::Faults, history::History, iam::Iam,
+    issuer::Authority, project::Project, pubsub::PubSub, run::Run, scheduler::Scheduler,
+    tasks::Tasks, tokens::Tokens,
+};
+
+/// Google's side. One is shared by the control plane and by what it set going.
+#[derive(Debug)]
+pub(crate) struct Google {
+    /// Where the control plane is reached, without a slash at the end.
+    pub(crate) url: String,
+    pub(crate) project: Project,
+    pub(crate) clock: Clock,
+    pub(crate) authority: Arc<Authority>,
+    pub(crate) iam: Iam,
+    pub(crate) tokens: Tokens,
+    pub(crate) attempts: Attempts,
+    pub(crate) faults: Faults,
+    pub(crate) history: History,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) tasks: Tasks,
+    pub(crate) pubsub: PubSub,
+    pub(crate) run: Run,
+    /// What schedules, queues and subscriptions run on.
+    runtime: Handle,
+}
+
+impl Google {
+    pub(crate) fn new(
+        options: crate::emulator::Options,
+        url: String,
+        authority: Arc<Authority>,
+        runtime: Handle,
+    ) -> Result<Google, Error> {
+        Ok(Google {
+            url,
+            clock: options.clock,
+            authority,
+            iam: Iam::new(options.project.clone(), options.legacy_agents),
+            project: options.project,
+            tokens: Tokens::default(),
+            attempts: Attempts::new()?,
+            faults: Faults::default(),
+            history: History::default(),
+            scheduler: Scheduler::default(),
+            tasks: Tasks::default(),
+            pubsub: PubSub::default(),
+            run: Run::new(options.run),
+            runtime,
+        })
+    }
+
+    /// Sets something going that ends with the emulator.
+    pub(crate) fn spawn(
+        &self,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) -> tokio::task::JoinHandle<()> {
+        self.runtime.spawn(task)
+    }
+}

@@ -1,0 +1,6 @@
+//! Stub.
+pub(crate) mod api;
+
+/// The topics.
+#[derive(Debug, Default)]
+pub(crate) struct PubSub {}

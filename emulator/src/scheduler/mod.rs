@@ -1,0 +1,6 @@
+//! Stub.
+pub(crate) mod api;
+
+/// The jobs.
+#[derive(Debug, Default)]
+pub(crate) struct Scheduler {}
