@@ -1,9 +1,11 @@
-//! One delivery of the demonstration and what must come of it.
+//! One delivery of the demonstration, what sets it off, and what must come of it.
+
+use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::{
-    fire::Answer,
+    faults::Fault,
     senders::{Delivery, Sender},
 };
 
@@ -13,8 +15,35 @@ pub(super) struct Step {
     /// What it shows, in a few words.
     pub(super) about: &'static str,
     pub(super) job: &'static str,
-    pub(super) delivery: Delivery,
+    pub(super) sender: Sender,
+    pub(super) act: Act,
     pub(super) expected: Expected,
+}
+
+/// What sets a delivery off.
+#[derive(Debug)]
+pub(super) enum Act {
+    /// It is sent by hand: a forgery, or an event, which no sender of the emulator has.
+    Deliver(Delivery),
+    /// These calls of the control plane, upon which the sender delivers by itself; a fault may go before.
+    Call(Option<Fault>, Vec<Call>),
+    /// Nothing: the sender goes on by itself.
+    Await,
+}
+
+/// A call of the control plane.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: reqwest::Method,
+    pub(super) path: String,
+    pub(super) body: Value,
+}
+
+/// What the sender got.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answered {
+    pub(super) status: u16,
+    pub(super) took: Duration,
 }
 
 /// What the record and the answer must say.
@@ -36,7 +65,7 @@ impl Step {
 
     /// The sender as the receiver's routes and records name it.
     pub(super) fn sender(&self) -> &'static str {
-        match self.delivery.sender {
+        match self.sender {
             Sender::Scheduler => "scheduler",
             Sender::Tasks => "tasks",
             Sender::PubSub => "pubsub",
@@ -45,7 +74,7 @@ impl Step {
     }
 
     /// Everything that is not as expected, one sentence each.
-    pub(super) fn faults(&self, answer: &Answer, record: Option<&Value>) -> Vec<String> {
+    pub(super) fn faults(&self, answer: Answered, record: Option<&Value>) -> Vec<String> {
         let expected = &self.expected;
         let mut faults = Vec::new();
         if answer.status != expected.status {
@@ -81,18 +110,16 @@ impl Step {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use serde_json::json;
 
     use super::*;
-    use crate::senders::scheduler::Run;
 
     fn step() -> Step {
         Step {
             about: "a run",
             job: "daily-report",
-            delivery: Run::new("daily-report").delivery(),
+            sender: Sender::Scheduler,
+            act: Act::Await,
             expected: Expected {
                 outcome: "refused",
                 status: 401,
@@ -102,14 +129,8 @@ mod tests {
         }
     }
 
-    fn answer(status: u16) -> Answer {
-        Answer {
-            status,
-            headers: Vec::new(),
-            body: Vec::new(),
-            took: Duration::ZERO,
-            acknowledged: false,
-        }
+    fn answer(status: u16) -> Answered {
+        Answered { status, took: Duration::ZERO }
     }
 
     fn record() -> Value {
@@ -125,7 +146,7 @@ mod tests {
     #[test]
     fn what_is_as_expected_has_no_faults() {
         assert_eq!(step().path(), "/scheduler/daily-report");
-        assert_eq!(step().faults(&answer(401), Some(&record())), Vec::<String>::new());
+        assert_eq!(step().faults(answer(401), Some(&record())), Vec::<String>::new());
     }
 
     #[test]
@@ -140,10 +161,10 @@ mod tests {
         ] {
             let mut record = record();
             record[field] = value;
-            assert_eq!(step().faults(&answer(401), Some(&record)), [fault]);
+            assert_eq!(step().faults(answer(401), Some(&record)), [fault]);
         }
         assert_eq!(
-            step().faults(&answer(204), None),
+            step().faults(answer(204), None),
             ["answered 204 instead of 401", "left no record"]
         );
     }
