@@ -84,7 +84,12 @@ impl Emulator {
         self.google.authority.issuer()
     }
 
-    /// Stops, and waits until the port is free again.
+    /// From now on requests to the Cloud Run service of that name, deployed already or not, go to `url`.
+    pub fn put_behind(&self, service: &str, url: &str) {
+        self.google.run.put_behind(service, url);
+    }
+
+    /// Stops, and waits until the ports are free again.
     pub async fn stop(mut self) {
         let runtime = self.runtime.take();
         if let Some(runtime) = runtime {
@@ -92,6 +97,7 @@ impl Emulator {
         }
         // The server is taken out by hand, since a type with a destructor cannot be taken apart.
         self.server.stop_now().await;
+        self.google.run.close().await;
     }
 }
 

@@ -57,6 +57,8 @@ mod iam;
 
 mod passthrough;
 
+mod proxy;
+
 mod pubsub;
 
 mod run;
