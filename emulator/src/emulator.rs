@@ -130,7 +130,7 @@ impl Emulator {
     /// [`Error::Crypto`] if there are no keys.
     pub async fn token(&self, audience: &str, email: &str) -> Result<String, Error> {
         let token = self.google.id_token(email, audience).await?;
-        token.sign(&*self.google.authority.keys().await?.current())
+        token.sign(&self.google.authority.keys().await?.current())
     }
 
     /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.
@@ -174,7 +174,7 @@ impl Emulator {
     pub async fn attempts_of(&self, sender: Sender, at_least: usize) -> Vec<Attempt> {
         let mut changes = self.google.history.changes();
         let of_sender = |entry| match entry {
-            Entry::Attempt(attempt) if attempt.sender == sender => Some(attempt),
+            Entry::Attempt(attempt) if attempt.sender == sender => Some(*attempt),
             _ => None,
         };
         let attempts = || self.history().into_iter().filter_map(of_sender).collect::<Vec<_>>();

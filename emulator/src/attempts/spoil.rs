@@ -80,7 +80,7 @@ impl Google {
         } else if faults.contains(&Fault::StrippedSignature) {
             token.signature_removed()
         } else {
-            token.sign(&*self.authority.keys().await?.current())
+            token.sign(&self.authority.keys().await?.current())
         };
         signed.map(Arc::from)
     }

@@ -5,6 +5,7 @@ use std::{
     process::ExitCode,
 };
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use emulator::{Error, Fault, Sender, SetFault};
 
 use super::at::At;
@@ -12,8 +13,8 @@ use super::at::At;
 /// What goes wrong, and with how many.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What goes wrong, such as expired, duplicate, keys-down or hang-up; a wrong name lists all
-    #[arg(conflicts_with = "clear")]
+    /// What goes wrong
+    #[arg(conflicts_with = "clear", value_parser = fault())]
     name: Option<Fault>,
     /// With so many deliveries [default: until cleared]
     #[arg(long, value_name = "N", requires = "name", value_parser = clap::value_parser!(u32).range(1..))]
@@ -49,6 +50,11 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         writeln!(out, "no faults")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// One of the names.
+fn fault() -> impl TypedValueParser<Value = Fault> {
+    PossibleValuesParser::new(Fault::ALL.map(Fault::name)).try_map(|name| name.parse::<Fault>())
 }
 
 /// `expired: the next 3 deliveries of Pub/Sub`.

@@ -50,7 +50,7 @@ impl RunningEmulator {
     /// As [`environment`](RunningEmulator::environment).
     pub async fn follow(&self, filter: &Filter) -> Result<Followed, Error> {
         let path = format!("history?follow&{}", query(filter));
-        Ok(Followed::new(self.url.clone(), self.send(Method::GET, &path, None).await?))
+        Ok(Followed::new(self.send(Method::GET, &path, None).await?))
     }
 
     /// Makes the delivery of an entry again and gives the new entry.

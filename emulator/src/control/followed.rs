@@ -12,7 +12,7 @@ use crate::{
 #[derive(Clone, Debug, PartialEq)]
 pub enum Event {
     /// An entry.
-    Entry(Box<Entry>),
+    Entry(Entry),
     /// When the sender of an earlier one tries again.
     NextRetry(NextRetry),
 }
@@ -20,21 +20,20 @@ pub enum Event {
 /// A history that is followed. Dropping it ends that.
 #[derive(Debug)]
 pub struct Followed {
-    url: String,
     response: Response,
     /// What has come and is no whole event yet.
     buffer: Vec<u8>,
 }
 
 impl Followed {
-    pub(super) fn new(url: String, response: Response) -> Followed {
-        Followed { url, response, buffer: Vec::new() }
+    pub(super) fn new(response: Response) -> Followed {
+        Followed { response, buffer: Vec::new() }
     }
 
-    /// The next event; `None` once the emulator has stopped.
+    /// The next event; `None` once the emulator or the connection to it has ended.
     ///
     /// # Errors
-    /// [`Error::NoAnswer`] if the connection breaks, [`Error::Json`] if an event cannot be read.
+    /// [`Error::Json`] if an event cannot be read.
     pub async fn next(&mut self) -> Result<Option<Event>, Error> {
         loop {
             while let Some(block) = self.take_block() {
@@ -45,7 +44,8 @@ impl Followed {
             match self.response.chunk().await {
                 Ok(Some(chunk)) => self.buffer.extend_from_slice(&chunk),
                 Ok(None) => return Ok(None),
-                Err(error) => return Err(Error::no_answer(&self.url, &error)),
+                // So it ends where the emulator stops.
+                Err(_) => return Ok(None),
             }
         }
     }
@@ -63,7 +63,7 @@ fn event(block: &str) -> Result<Option<Event>, Error> {
     let field = |name| block.lines().find_map(|line| line.strip_prefix(name));
     let data = field("data: ").unwrap_or_default();
     Ok(match field("event: ") {
-        Some("entry") => Some(Event::Entry(Box::new(read(data)?))),
+        Some("entry") => Some(Event::Entry(read(data)?)),
         Some("next_retry") => Some(Event::NextRetry(read(data)?)),
         _ => None,
     })

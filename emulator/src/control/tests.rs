@@ -115,11 +115,11 @@ async fn events_are_server_sent_events_that_go_on_after_the_last_id() {
 async fn a_follower_that_reads_too_slowly_misses_no_entry() {
     let (emulator, running, _) = start().await;
     let mut followed = running.follow(&Filter::default()).await.unwrap();
-    // More than any buffer on the way holds.
-    for _ in 0..5000 {
-        emulator.google().history.called("GET", &"x".repeat(2000), 200);
+    // Faster than they are told, and more than the changes that wait for a follower.
+    for _ in 0..3000 {
+        emulator.google().history.called("GET", "/serviceusage/v1/x", 200);
     }
-    for expected in 1..=5000 {
+    for expected in 1..=3000 {
         match followed.next().await.unwrap() {
             Some(Event::Entry(entry)) => assert_eq!(entry.id(), expected),
             other => panic!("{other:?}"),

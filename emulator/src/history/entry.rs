@@ -13,7 +13,7 @@ pub const SHOWN_BYTES: usize = 4096;
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Entry {
     /// A sender delivered, or tried to.
-    Attempt(Attempt),
+    Attempt(Box<Attempt>),
     /// A call of the control plane that was answered from a table, and did nothing.
     Call(Call),
 }

@@ -42,7 +42,7 @@ impl Slot {
     /// As it is shown.
     pub(crate) fn shown(&self) -> Entry {
         match &*self.what {
-            What::Attempt(made) => Entry::Attempt(made.shown(self.id, self.next_retry)),
+            What::Attempt(made) => Entry::Attempt(Box::new(made.shown(self.id, self.next_retry))),
             What::Call { time, method, url, status } => Entry::Call(Call {
                 id: self.id.0,
                 time: *time,

@@ -68,7 +68,7 @@ impl Lab {
 
     fn entry(&self, end: &End) -> Attempt {
         match self.emulator.google().history.entry(end.entry) {
-            Some(Entry::Attempt(attempt)) => attempt,
+            Some(Entry::Attempt(attempt)) => *attempt,
             other => panic!("{other:?}"),
         }
     }

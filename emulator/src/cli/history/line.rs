@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn an_attempt_is_one_line() {
-        let said = line(&Entry::Attempt(attempt()), false);
+        let said = line(&Entry::Attempt(Box::new(attempt())), false);
         let (time, again) = (clock(attempt().time), clock(attempt().next_retry.unwrap()));
         assert_eq!(
             said,
@@ -127,7 +127,7 @@ mod tests {
             error: Some("not sent: no account".to_owned()),
             ..attempt()
         };
-        let said = line(&Entry::Attempt(failed), true);
+        let said = line(&Entry::Attempt(Box::new(failed)), true);
         assert!(said.ends_with("\u{1b}[31mnone\u{1b}[0m 12.3 ms: not sent: no account"), "{said}");
     }
 
