@@ -1,9 +1,12 @@
 //! The one project of the emulator, and Google's agents in it.
 
+use serde::{Deserialize, Serialize};
+
 use crate::{iam::Principal, senders::Sender};
 
 /// A project: what people call it and the number that stands in agents' names and URLs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Project {
     /// The project id, such as `demo-project`.
     pub id: String,

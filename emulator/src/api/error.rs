@@ -104,6 +104,12 @@ impl ApiError {
     }
 }
 
+impl From<ApiError> for crate::error::Error {
+    fn from(refusal: ApiError) -> crate::error::Error {
+        crate::error::Error::Declined(refusal.message)
+    }
+}
+
 impl From<crate::error::Error> for ApiError {
     fn from(fault: crate::error::Error) -> ApiError {
         ApiError::new(Code::Internal, fault.to_string())

@@ -19,7 +19,7 @@ use self::{
     call::Call,
     error::{ApiError, Code},
 };
-use crate::{google::Google, iam, issuer, passthrough, pubsub, run, scheduler, tasks};
+use crate::{control, google::Google, iam, issuer, passthrough, pubsub, run, scheduler, tasks};
 
 /// Above the largest publish request (10 MB, a third more in base64).
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -31,6 +31,7 @@ pub(crate) fn routes(config: &mut ServiceConfig, google: Data<Google>) {
         .app_data(Data::from(Arc::clone(&google.authority)));
     config.app_data(google);
     issuer::routes(config);
+    control::routes(config);
     config.default_service(web::to(answer));
 }
 

@@ -162,6 +162,7 @@ impl Stage {
             reason: attempt
                 .and_then(|attempt| attempt.error.clone())
                 .unwrap_or_else(|| "nothing was delivered".to_owned()),
+            timed_out: false,
         })?;
         let took = Duration::from_secs_f64(attempt.latency_ms / 1000.0);
         Ok(Answered { status: answer.status, took })

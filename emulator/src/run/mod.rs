@@ -22,6 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+pub(crate) use self::saved::import;
 use self::{
     front_end::FrontEnd,
     name::ServiceName,

@@ -1,10 +1,14 @@
 //! Sends one delivery over HTTP as its sender does.
 
+mod hang_up;
+mod trickle;
+
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use reqwest::{
-    Client,
-    header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
+    Body, Client,
+    header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
     redirect,
 };
 
@@ -41,6 +45,28 @@ impl Answer {
     }
 }
 
+/// One request that a courier takes along.
+pub(crate) struct Parcel<'a> {
+    pub(crate) url: &'a str,
+    /// Method and headers; the token and the body are below.
+    pub(crate) delivery: &'a Delivery,
+    /// Put into `Authorization`, replacing what the delivery has there.
+    pub(crate) token: Option<&'a str>,
+    pub(crate) body: Bytes,
+    pub(crate) pace: Pace,
+    /// How long to wait for the whole answer.
+    pub(crate) deadline: Duration,
+}
+
+/// How fast the body goes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// As fast as the connection takes it.
+    AtOnce,
+    /// In pieces with pauses: see [`trickle`].
+    Trickled,
+}
+
 /// Delivers to any number of URLs over kept connections.
 #[derive(Clone, Debug)]
 pub struct Courier {
@@ -69,15 +95,43 @@ impl Courier {
     /// # Errors
     /// [`Error::Header`] if a header cannot be sent, [`Error::NoAnswer`] if nobody answers in time.
     pub async fn deliver(&self, url: &str, delivery: &Delivery) -> Result<Answer, Error> {
+        self.deliver_within(delivery.sender.default_deadline(), url, delivery).await
+    }
+
+    /// The same with a deadline of choice.
+    ///
+    /// # Errors
+    /// As [`deliver`](Courier::deliver).
+    pub async fn deliver_within(
+        &self,
+        deadline: Duration,
+        url: &str,
+        delivery: &Delivery,
+    ) -> Result<Answer, Error> {
+        let body = delivery.body.clone();
+        self.send(Parcel { url, delivery, token: None, body, pace: Pace::AtOnce, deadline }).await
+    }
+
+    /// Sends one request and waits for its answer.
+    ///
+    /// # Errors
+    /// As [`deliver`](Courier::deliver).
+    pub(crate) async fn send(&self, parcel: Parcel<'_>) -> Result<Answer, Error> {
+        let Parcel { url, delivery, deadline, .. } = parcel;
         let client =
             if delivery.sender.follows_redirects() { &self.following } else { &self.straight };
         let began = Instant::now();
         let fault = |error: reqwest::Error| Error::no_answer(url, &error);
+        let headers = header_map(&parcel)?;
+        let body = match parcel.pace {
+            Pace::AtOnce => Body::from(parcel.body),
+            Pace::Trickled => trickle::body(parcel.body),
+        };
         let response = client
             .request(http_method(delivery.method), url)
-            .headers(header_map(delivery)?)
-            .body(delivery.body.clone())
-            .timeout(delivery.sender.default_deadline())
+            .headers(headers)
+            .body(body)
+            .timeout(deadline)
             .send()
             .await
             .map_err(fault)?;
@@ -94,6 +148,24 @@ impl Courier {
             acknowledged: delivery.sender.acknowledged_by(status),
         })
     }
+
+    /// Sends one whole request and closes the connection, so that no answer is read.
+    ///
+    /// # Errors
+    /// [`Error::Header`] if a header cannot be sent, [`Error::NoAnswer`] if nobody is there to take the request.
+    pub(crate) async fn send_and_hang_up(&self, parcel: Parcel<'_>) -> Result<(), Error> {
+        let headers = header_map(&parcel)?;
+        let no_answer = |reason: String, timed_out| Error::NoAnswer {
+            url: parcel.url.to_owned(),
+            reason,
+            timed_out,
+        };
+        let sent = hang_up::send(parcel.url, parcel.delivery.method, &headers, &parcel.body);
+        match tokio::time::timeout(parcel.deadline, sent).await {
+            Ok(sent) => sent.map_err(|fault| no_answer(fault.to_string(), false)),
+            Err(_) => Err(no_answer("the request could not be sent in time".to_owned(), true)),
+        }
+    }
 }
 
 fn http_method(method: Method) -> reqwest::Method {
@@ -108,18 +180,25 @@ fn http_method(method: Method) -> reqwest::Method {
     }
 }
 
-fn header_map(delivery: &Delivery) -> Result<HeaderMap, Error> {
-    let mut headers = HeaderMap::new();
-    for (name, value) in &delivery.headers {
-        let pair = HeaderName::try_from(name.as_str())
+fn header_map(parcel: &Parcel<'_>) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::with_capacity(parcel.delivery.headers.len() + 2);
+    for (name, value) in &parcel.delivery.headers {
+        let (key, value) = HeaderName::try_from(name.as_str())
             .ok()
-            .zip(HeaderValue::from_bytes(value.as_bytes()).ok());
-        let (key, value) = pair.ok_or_else(|| Error::Header { name: name.clone() })?;
+            .zip(HeaderValue::from_bytes(value.as_bytes()).ok())
+            .ok_or_else(|| Error::Header { name: name.clone() })?;
         headers.append(key, value);
     }
-    if delivery.method.takes_body() && delivery.body.is_empty() {
-        // The client would leave it out; recordings of Cloud Scheduler have it.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    if let Some(token) = parcel.token {
+        let value = HeaderValue::try_from(format!("Bearer {token}"));
+        let mut value = value.map_err(|_| Error::Header { name: "Authorization".to_owned() })?;
+        value.set_sensitive(true);
+        headers.insert(AUTHORIZATION, value);
+    }
+    let takes_body = parcel.delivery.method.takes_body();
+    if takes_body && (parcel.body.is_empty() || parcel.pace == Pace::Trickled) {
+        // The client would leave a zero out, which recordings of Cloud Scheduler have, and chunk what comes in pieces.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(parcel.body.len()));
     }
     Ok(headers)
 }
