@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::resource::task::{Attempt, Status, Task};
+use super::resource::task::{Attempt, Status, Task, microseconds};
 use crate::attempts::End;
 
 /// Why an attempt did not count as done.
@@ -98,9 +98,10 @@ struct Last {
 impl Progress {
     /// An attempt is started that was due at `scheduled`.
     pub(super) fn dispatched(&mut self, scheduled: Timestamp, now: Timestamp) {
+        let dispatched = microseconds(now);
         self.dispatches += 1;
-        self.first_dispatch.get_or_insert(now);
-        self.last = Some(Last { scheduled, dispatched: now, failed: None });
+        self.first_dispatch.get_or_insert(dispatched);
+        self.last = Some(Last { scheduled, dispatched, failed: None });
     }
 
     /// An attempt failed.
@@ -111,7 +112,7 @@ impl Progress {
         }
         self.failure = Some(failure);
         if let Some(last) = &mut self.last {
-            last.failed = Some((now, failure));
+            last.failed = Some((microseconds(now), failure));
         }
     }
 

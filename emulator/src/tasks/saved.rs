@@ -13,6 +13,7 @@ use super::{
     backlog::{Backlog, Waiting},
     dispatcher,
     live_queue::LiveQueue,
+    names,
     new_task::NewTask,
     progress::Progress,
     resource::{queue::Queue, task::HttpRequest},
@@ -76,6 +77,7 @@ impl Tasks {
         let now = google.clock.now();
         let mut restored = super::State::default();
         for saved in queues {
+            names::checked_queue(&google.project, &saved.queue.name)?;
             let queue = restored_queue(saved, now)?;
             restored.queues.insert(queue.name.to_string(), Arc::new(queue));
         }

@@ -14,7 +14,7 @@ use super::{
     progress::Failure,
     resource::{
         queue::{Queue, State},
-        task::{Task, View},
+        task::{Task, View, microseconds},
     },
 };
 use crate::{api::wire::WireDuration, attempts::End, clock::after};
@@ -150,11 +150,6 @@ impl Work {
     }
 }
 
-/// What Cloud Tasks keeps of a time (`task.proto`).
-pub(super) fn microseconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
-}
-
 fn is_too_old(task: &Waiting, now: Timestamp) -> bool {
     after(task.created, LONGEST_LIFE) <= now
 }
@@ -261,6 +256,20 @@ mod tests {
         assert_eq!(header(&dispatch, "X-CloudTasks-TaskRetryCount"), Some("4"));
         assert_eq!(header(&dispatch, "X-CloudTasks-TaskRetryReason"), Some(""));
         assert_eq!(dispatch.order.attempt, 5);
+    }
+
+    #[test]
+    fn after_a_time_out_the_retry_says_504_and_no_execution() {
+        let mut bench = Bench::new(json!({}));
+        bench.add("a", 0);
+        let dispatch = bench.next().remove(0);
+        let end = End { status: None, timed_out: true, ..answered(0) };
+        assert_eq!(bench.end(&dispatch, &end), Some(100));
+        bench.advance(100);
+        let retry = bench.next().remove(0);
+        assert_eq!(header(&retry, "X-CloudTasks-TaskPreviousResponse"), Some("504"));
+        assert_eq!(header(&retry, "X-CloudTasks-TaskExecutionCount"), Some("0"));
+        assert_eq!(header(&retry, "X-CloudTasks-TaskRetryCount"), Some("1"));
     }
 
     #[test]

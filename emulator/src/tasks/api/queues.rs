@@ -1,5 +1,7 @@
 //! Queues: create, get, list, update, delete, pause, resume, purge, and their IAM policies.
 
+use std::sync::Arc;
+
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -9,8 +11,11 @@ use crate::{
     tasks::{
         live_queue::LiveQueue,
         names,
-        resource::queue::{Queue, State},
-        work::{Work, microseconds},
+        resource::{
+            queue::{Queue, State},
+            task::microseconds,
+        },
+        work::Work,
     },
 };
 
@@ -29,7 +34,7 @@ impl Ask<'_> {
     pub(super) fn list_queues(&self, location: &str) -> Result<Value, ApiError> {
         self.require("cloudtasks.queues.list", &self.google.project.name())?;
         let queues = self.google.tasks.queues(&names::queue(&self.google.project, location, ""));
-        page::list(self.call, "queues", queues.iter().map(|queue| settings(queue)))
+        page::list(self.call, "queues", queues.iter().map(settings))
     }
 
     pub(super) fn create_queue(&self, location: &str) -> Result<Value, ApiError> {
@@ -46,8 +51,7 @@ impl Ask<'_> {
     }
 
     pub(super) fn get_queue(&self, name: &str) -> Result<Value, ApiError> {
-        self.require("cloudtasks.queues.get", name)?;
-        Ok(settings(&*self.google.tasks.queue(name)?))
+        Ok(settings(&self.existing("cloudtasks.queues.get", name)?))
     }
 
     /// Updates a queue, or creates it if it does not exist (`cloudtasks.proto`, `UpdateQueue`).
@@ -60,15 +64,12 @@ impl Ask<'_> {
             let queue = self.patched(&Queue { name, ..Queue::default() }, &patch)?;
             return self.create(queue);
         };
-        let current = queue.work().settings.clone();
-        let patched = self.checked(self.patched(&current, &patch)?)?;
         let now = self.google.clock.now();
         queue.change(|work| {
-            // What only its own methods change may have been changed meanwhile.
-            let Queue { state, purge_time, .. } = work.settings;
-            work.set(Queue { state, purge_time, ..patched }, now);
-        });
-        Ok(settings(&queue))
+            let patched = self.checked(self.patched(&work.settings, &patch)?)?;
+            work.set(patched, now);
+            Ok(shown(&work.settings))
+        })
     }
 
     pub(super) fn delete_queue(&self, name: &str) -> Result<Value, ApiError> {
@@ -96,14 +97,18 @@ impl Ask<'_> {
     }
 
     pub(super) fn get_policy(&self, name: &str) -> Result<Value, ApiError> {
-        self.google.iam.get_policy(self.call, "cloudtasks.queues.getIamPolicy", name)
+        let permission = "cloudtasks.queues.getIamPolicy";
+        self.existing(permission, name)?;
+        self.google.iam.get_policy(self.call, permission, name)
     }
 
     pub(super) fn set_policy(&self, name: &str) -> Result<Value, ApiError> {
-        self.google.iam.set_policy(self.call, "cloudtasks.queues.setIamPolicy", name)
+        let permission = "cloudtasks.queues.setIamPolicy";
+        self.existing(permission, name)?;
+        self.google.iam.set_policy(self.call, permission, name)
     }
 
-    /// Which of the permissions the caller has; nobody needs one to ask.
+    /// Which of the permissions the caller has: none on a queue that does not exist. Nobody needs one to ask.
     pub(super) fn test_permissions(&self, name: &str) -> Result<Value, ApiError> {
         #[derive(Deserialize)]
         struct Request {
@@ -112,13 +117,14 @@ impl Ask<'_> {
         }
         let Request { mut permissions } = self.call.json()?;
         let (iam, caller) = (&self.google.iam, &self.call.principal);
-        permissions.retain(|permission| iam.allows(caller, permission, name));
+        let exists = self.google.tasks.queue(name).is_ok();
+        permissions.retain(|permission| exists && iam.allows(caller, permission, name));
         Ok(if permissions.is_empty() { json!({}) } else { json!({"permissions": permissions}) })
     }
 
     fn create(&self, queue: Queue) -> Result<Value, ApiError> {
         let queue = Queue { state: State::Running, purge_time: None, ..self.checked(queue)? };
-        Ok(settings(&*self.google.tasks.create(self.google, queue)?))
+        Ok(settings(&self.google.tasks.create(self.google, queue)?))
     }
 
     fn checked(&self, queue: Queue) -> Result<Queue, ApiError> {
@@ -147,14 +153,19 @@ impl Ask<'_> {
         name: &str,
         change: impl FnOnce(&mut Work),
     ) -> Result<Value, ApiError> {
-        self.require(permission, name)?;
-        let queue = self.google.tasks.queue(name)?;
+        let queue = self.existing(permission, name)?;
         queue.change(change);
         Ok(settings(&queue))
     }
+
+    /// The queue, if the caller may do that to it.
+    fn existing(&self, permission: &str, name: &str) -> Result<Arc<LiveQueue>, ApiError> {
+        self.require(permission, name)?;
+        self.google.tasks.queue(name)
+    }
 }
 
-fn settings(queue: &LiveQueue) -> Value {
+fn settings(queue: &Arc<LiveQueue>) -> Value {
     shown(&queue.work().settings)
 }
 
@@ -216,6 +227,8 @@ mod tests {
             ("POST", format!("{PATH}:pause"), missing),
             ("POST", format!("{PATH}:resume"), missing),
             ("POST", format!("{PATH}:purge"), missing),
+            ("POST", format!("{PATH}:getIamPolicy"), missing),
+            ("POST", format!("{PATH}:setIamPolicy"), missing),
             ("GET", format!("{PATH}/tasks"), missing),
             ("GET", format!("{PATH}/tasks/t"), missing),
             ("DELETE", PATH.to_owned(), "Requested entity was not found."),
@@ -224,6 +237,9 @@ mod tests {
             assert_eq!(refused, (404, said.to_owned()), "{method} {path}");
         }
         assert_eq!(bench.task("t").await.unwrap_err().message, missing);
+        let test = json!({"permissions": ["cloudtasks.queues.get"]});
+        let permissions = bench.call("POST", &format!("{PATH}:testIamPermissions"), test).await;
+        assert_eq!(permissions.unwrap(), json!({}));
         let unknown = bench.call("POST", &format!("{PATH}:explode"), json!({})).await;
         assert!(unknown.unwrap_err().message.contains("is no method"));
     }

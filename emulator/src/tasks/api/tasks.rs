@@ -9,10 +9,10 @@ use crate::{
     api::{call::from_json, error::ApiError, page},
     error::Error,
     tasks::{
+        backlog::Waiting,
         dispatcher, fault, names,
         new_task::NewTask,
-        resource::task::{Task, View},
-        work::microseconds,
+        resource::task::{Task, View, microseconds},
     },
 };
 
@@ -33,11 +33,12 @@ impl Ask<'_> {
         let view = self.view_parameter(queue)?;
         let live = self.google.tasks.queue(queue)?;
         let work = live.work();
-        let tasks = work.backlog.tasks();
-        page::list(self.call, "tasks", tasks.map(|task| shown(&work.shown(task, view))))
+        let show = |task: &Waiting| shown(&work.shown(task, view));
+        page::list(self.call, "tasks", Lazy { items: work.backlog.tasks(), show })
     }
 
     pub(super) fn create_task(&self, queue: &str) -> Result<Value, ApiError> {
+        self.require("cloudtasks.tasks.create", queue)?;
         let Request { task, response_view, .. } = self.call.json()?;
         self.may_show(response_view, queue)?;
         let id = match task.name.as_str() {
@@ -87,7 +88,7 @@ impl Ask<'_> {
         Ok(shown(&task))
     }
 
-    /// Adds a task to the queue, under an id of its own where none is asked for.
+    /// Adds a task to the queue, under an id of its own where none is asked for. The caller may create tasks.
     pub(super) fn add_task(
         &self,
         queue: &str,
@@ -95,7 +96,6 @@ impl Ask<'_> {
         task: Task,
         view: View,
     ) -> Result<Task, ApiError> {
-        self.require("cloudtasks.tasks.create", queue)?;
         let live = self.google.tasks.queue(queue)?;
         let over = live.work().settings.http_target.clone();
         let now = self.google.clock.now();
@@ -134,6 +134,30 @@ impl Ask<'_> {
         if view == View::Full { self.require("cloudtasks.tasks.fullView", queue) } else { Ok(()) }
     }
 }
+
+/// Items that are shown one by one; those before a page are passed over unseen, for there may be a hundred thousand.
+struct Lazy<I, F> {
+    items: I,
+    show: F,
+}
+
+impl<I: ExactSizeIterator, F: FnMut(I::Item) -> Value> Iterator for Lazy<I, F> {
+    type Item = Value;
+
+    fn next(&mut self) -> Option<Value> {
+        self.items.next().map(&mut self.show)
+    }
+
+    fn nth(&mut self, passed: usize) -> Option<Value> {
+        self.items.nth(passed).map(&mut self.show)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.items.size_hint()
+    }
+}
+
+impl<I: ExactSizeIterator, F: FnMut(I::Item) -> Value> ExactSizeIterator for Lazy<I, F> {}
 
 /// An id as Cloud Tasks makes them up: a random number.
 fn random_id() -> Result<String, Error> {
@@ -176,6 +200,27 @@ mod tests {
         assert!(gone.message.starts_with("The task no longer exists"), "{}", gone.message);
         let never = bench.call("GET", &format!("{PATH}/never"), json!({})).await.unwrap_err();
         assert_eq!(never.message, "Requested entity was not found.");
+    }
+
+    #[tokio::test]
+    async fn tasks_are_listed_a_page_at_a_time() {
+        let bench = paused().await;
+        for id in ["c", "a", "b"] {
+            bench.task(id).await.unwrap();
+        }
+        let (mut names, mut token) = (Vec::new(), String::new());
+        loop {
+            let path = format!("{PATH}?pageSize=2&pageToken={token}");
+            let page = bench.call("GET", &path, json!({})).await.unwrap();
+            for task in page["tasks"].as_array().unwrap() {
+                names.push(task["name"].as_str().unwrap().rsplit('/').next().unwrap().to_owned());
+            }
+            match page["nextPageToken"].as_str() {
+                Some(next) => next.clone_into(&mut token),
+                None => break,
+            }
+        }
+        assert_eq!(names, ["a", "b", "c"]);
     }
 
     #[tokio::test]
@@ -268,9 +313,10 @@ mod tests {
         assert!(fault.message.contains("cloudtasks.tasks.create"), "{}", fault.message);
         let binding = Binding::new("roles/cloudtasks.enqueuer", &enqueuer.member());
         let project = bench.google.project.name();
-        let mut state = bench.google.iam.state();
-        state.policies.get_mut(&project).unwrap().bindings.push(binding);
-        drop(state);
+        let grant = |state: &mut crate::iam::State| {
+            state.policies.get_mut(&project).unwrap().bindings.push(binding);
+        };
+        grant(&mut bench.google.iam.state());
         let fault = create(&enqueuer, &email).await.unwrap_err();
         assert_eq!(fault.http_status(), 403);
         assert!(fault.message.contains("iam.serviceAccounts.actAs"), "{}", fault.message);

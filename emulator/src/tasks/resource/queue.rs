@@ -162,7 +162,6 @@ impl RateLimits {
             return refuse("maxConcurrentDispatches must be less than or equal to 5000.");
         }
         // Described queues of 0.25 and of 1 a second have 10, such of 500 have 100; a straight line joins them here.
-        #[expect(clippy::cast_possible_truncation, reason = "the rate is at most 500")]
         let burst = (self.max_dispatches_per_second / 5.0) as i32;
         self.max_burst_size = burst.max(LEAST_BURST);
         Ok(())

@@ -108,6 +108,11 @@ pub(in crate::tasks) struct Status {
     pub(in crate::tasks) message: String,
 }
 
+/// What Cloud Tasks keeps of a time.
+pub(in crate::tasks) fn microseconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{from_value, json};
