@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    api::error::ApiError, google::Google, project::Project, pubsub, run, scheduler, tasks,
+    api::error::ApiError, google::Google, project::Project, pubsub::PubSub, run,
+    scheduler::Scheduler, tasks::Tasks,
 };
 
 /// The version of the document that is written and read.
@@ -74,7 +75,7 @@ pub(crate) async fn import(google: &Arc<Google>, state: State) -> Result<(), Api
 async fn replace(google: &Arc<Google>, state: State) -> Result<(), ApiError> {
     google.iam.import(state.iam)?;
     run::import(google, state.run).await?;
-    pubsub::import(google, state.pubsub)?;
-    tasks::import(google, state.tasks)?;
-    scheduler::import(google, state.scheduler)
+    PubSub::import(google, state.pubsub)?;
+    Tasks::import(google, state.tasks)?;
+    Scheduler::import(google, state.scheduler)
 }

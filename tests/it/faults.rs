@@ -164,7 +164,7 @@ async fn while_keys_cannot_be_had_the_answer_is_503_and_then_the_work_is_done() 
         lab.publish().await;
         let outcomes = lab.outcomes(1).await;
         let expected = ("refused".to_owned(), "keys_unavailable".to_owned(), 503);
-        assert_eq!(outcomes, [expected.clone()], "{fault:?}");
+        assert_eq!(outcomes, std::slice::from_ref(&expected), "{fault:?}");
         lab.emulator.clear_faults();
         let mut last = expected.clone();
         while last == expected {

@@ -99,7 +99,8 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     match first {
         "token" => return iam::oauth::answer(&google, &request, body).await,
-        "computeMetadata" => return iam::metadata::answer(&google, &request, body).await,
+        // Clients ask for the root to find out whether there is a metadata server.
+        "" | "computeMetadata" => return iam::metadata::answer(&google, &request).await,
         _ => {}
     }
     let (service, rest) = match Service::by_prefix(first) {
@@ -107,7 +108,10 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
         None => (Service::by_resource(path), path),
     };
     let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let principal = google.tokens.principal(bearer);
+    let principal = match google.tokens.principal(bearer) {
+        Ok(principal) => principal,
+        Err(fault) => return fault.response(),
+    };
     let mut call = Call::new(&request, rest, body, principal);
     let answered = match in_project(&google, &mut call) {
         Ok(()) => match service {

@@ -54,6 +54,7 @@ impl Lab {
         let (status, deployed) = lab.api("POST", SERVICES, service).await;
         assert_eq!(status, 200, "{deployed}");
         lab.url = deployed["status"]["url"].as_str().unwrap().to_owned();
+        lab.emulator.create_account("caller").unwrap();
         lab
     }
 

@@ -203,12 +203,17 @@ mod tests {
     #[tokio::test]
     async fn a_token_without_an_email_is_its_account_s_by_its_unique_id() {
         let lab = Lab::start().await;
-        lab.bind("allAuthenticatedUsers").await;
-        let token = lab.issuer.id_token(&lab.url, CALLER).await.unwrap().without("email");
-        let token = lab.issuer.sign(&token).await.unwrap();
-        assert_eq!(status(&lab, &[("authorization", &token)]).await, 207);
         lab.bind(&format!("serviceAccount:{CALLER}")).await;
-        // The account was never created, so nobody has that id.
+        let of = async |email: &str| {
+            let token = lab.issuer.id_token(&lab.url, email).await.unwrap().without("email");
+            lab.issuer.sign(&token).await.unwrap()
+        };
+        let token = of(CALLER).await;
+        assert_eq!(status(&lab, &[("authorization", &token)]).await, 207);
+        // An account that was never created: nobody has that id.
+        let token = of("nobody@demo-project.iam.gserviceaccount.com").await;
         assert_eq!(status(&lab, &[("authorization", &token)]).await, 403);
+        lab.bind("allAuthenticatedUsers").await;
+        assert_eq!(status(&lab, &[("authorization", &token)]).await, 207);
     }
 }
