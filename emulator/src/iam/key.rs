@@ -205,7 +205,7 @@ mod tests {
         let google = google();
         google.iam.create_account("caller").unwrap();
         for (body, status, said) in [
-            (json!({"privateKeyType": "TYPE_PKCS12_FILE"}), 501, "TYPE_GOOGLE_CREDENTIALS_FILE"),
+            (json!({"privateKeyType": "TYPE_PKCS12_FILE"}), 400, "TYPE_GOOGLE_CREDENTIALS_FILE"),
             (json!({"keyAlgorithm": 1}), 400, "KEY_ALG_RSA_2048"),
             (json!({"keyAlgorithm": "EC"}), 400, "\"EC\" is not one of"),
         ] {

@@ -1,7 +1,6 @@
 //! The JSON file by which a program outside of Google Cloud is a service account.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::json;
 
 use super::ServiceAccount;
@@ -19,7 +18,7 @@ pub(super) fn encoded(
     key: &SigningKey,
 ) -> Result<String, Error> {
     let url = &google.url;
-    let email_in_url = utf8_percent_encode(&account.email, NON_ALPHANUMERIC);
+    let email_in_url = account.email.replace('@', "%40");
     let file = json!({
         "type": "service_account",
         "project_id": account.project_id,

@@ -3,7 +3,6 @@
 //!
 //! Source: <https://cloud.google.com/storage/docs/uploading-objects#multipart>.
 
-use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,24 +22,22 @@ pub(super) fn bucket(project: &Project, name: &str) -> Value {
     })
 }
 
-/// What the first part of an upload says about the object.
-#[derive(Deserialize)]
-struct Metadata {
-    name: String,
-}
-
 /// The object that a multipart upload makes: gcloud compares its size with what it sent.
 ///
 /// # Errors
-/// 400 if the body is not of two parts.
+/// 400 if the body is not of two parts, or neither query nor metadata name the object.
 pub(super) fn upload(bucket: &str, call: &Call) -> Result<Value, ApiError> {
     let Some((metadata, content)) = parts(&call.body) else {
         return Err(ApiError::invalid(
             "The body is no multipart upload: metadata as JSON, then the content.",
         ));
     };
-    let Metadata { name } = serde_json::from_slice(metadata).map_err(|fault| {
+    let metadata: Value = serde_json::from_slice(metadata).map_err(|fault| {
         ApiError::invalid(format!("The upload's metadata cannot be read: {fault}"))
+    })?;
+    let name = call.parameter("name").or_else(|| metadata.get("name")?.as_str());
+    let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
+        ApiError::invalid_field("name", "The object's name is required, as a query parameter.")
     })?;
     Ok(json!({
         "kind": "storage#object",
@@ -87,8 +84,8 @@ mod tests {
     use super::*;
     use crate::iam::Principal;
 
-    fn uploaded(body: Vec<u8>) -> Result<Value, ApiError> {
-        let request = TestRequest::post().uri("/x").to_http_request();
+    fn uploaded(uri: &str, body: Vec<u8>) -> Result<Value, ApiError> {
+        let request = TestRequest::post().uri(uri).to_http_request();
         upload("bucket", &Call::new(&request, "/x", body.into(), Principal::Developer))
     }
 
@@ -110,16 +107,20 @@ mod tests {
             .into_bytes();
             body.extend_from_slice(content);
             body.extend_from_slice(format!("{line}--==boundary==--{line}").as_bytes());
-            let object = uploaded(body).unwrap();
-            assert_eq!(object["size"], content.len().to_string());
-            assert_eq!(object["name"], "source/1.tgz");
+            for (uri, name) in [("/x", "source/1.tgz"), ("/x?name=source%2F2.tgz", "source/2.tgz")]
+            {
+                let object = uploaded(uri, body.clone()).unwrap();
+                assert_eq!(object["size"], content.len().to_string());
+                assert_eq!(object["name"], name);
+            }
         }
     }
 
     #[test]
     fn what_is_no_upload_is_refused() {
-        for body in ["", "x", "--b\r\n\r\n{}\r\n--b--", "\n\n\n"] {
-            assert_eq!(uploaded(body.into()).unwrap_err().http_status(), 400, "{body}");
+        let nameless = "--b\n\n{}\n--b\n\nx\n--b--";
+        for body in ["", "x", "--b\r\n\r\n{}\r\n--b--", "\n\n\n", nameless] {
+            assert_eq!(uploaded("/x", body.into()).unwrap_err().http_status(), 400, "{body}");
         }
     }
 }
