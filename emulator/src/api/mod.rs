@@ -60,7 +60,7 @@ impl Service {
             "cloudresourcemanager" => Service::Project,
             "run" => Service::Run,
             "serviceusage" | "artifactregistry" | "cloudbuild" | "cloudfunctions" | "storage"
-            | "appengine" | "upload" => Service::Other,
+            | "appengine" | "upload" | "resumable" => Service::Other,
             _ => return None,
         })
     }

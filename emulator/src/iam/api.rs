@@ -50,9 +50,7 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
             Some(account) => iam.test_permissions(call, &account.name),
             None => Err(unknown(account)),
         },
-        (_, [account, "keys", rest @ ..], "") => {
-            key::answer(google, call, (method, account, rest)).await
-        }
+        (_, [account, "keys", rest @ ..], "") => key::answer(google, call, account, rest).await,
         _ => Err(call.unknown()),
     }
 }

@@ -39,9 +39,8 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[derive(Default)]
 struct AccessTokenRequest {
     delegates: Option<Vec<String>>,
     scope: Option<Vec<String>>,
@@ -73,9 +72,8 @@ fn access_token(google: &Google, call: &Call, account: &str) -> Result<Value, Ap
     Ok(json!({"accessToken": token, "expireTime": expires.unwrap_or(Timestamp::MAX)}))
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[derive(Default)]
 struct IdTokenRequest {
     delegates: Option<Vec<String>>,
     audience: Option<String>,

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Iam, api::permitted, key_file};
+use super::{Iam, ServiceAccount, api::permitted, key_file, service_account::unknown};
 use crate::{
     api::{
         call::Call,
@@ -51,59 +51,75 @@ impl Iam {
     }
 }
 
-/// Answers one call; of `route` the last part is what stands behind `keys`.
+/// Answers one call; `rest` is what stands behind `keys` in its path.
 pub(super) async fn answer(
     google: &Google,
     call: &Call,
-    route: (&str, &str, &[&str]),
+    account: &str,
+    rest: &[&str],
 ) -> Result<Value, ApiError> {
-    let (method, account, rest) = route;
-    let permission = match (method, rest) {
-        ("POST", []) => "iam.serviceAccountKeys.create",
-        ("GET", []) => "iam.serviceAccountKeys.list",
-        ("GET", [_]) => "iam.serviceAccountKeys.get",
-        ("DELETE", [_]) => "iam.serviceAccountKeys.delete",
-        _ => return Err(call.unknown()),
-    };
-    let account = permitted(google, call, account, permission)?;
-    let keys = google.iam.keys_of(&account.email);
-    let resource = |id: &str, key: &PublicKey| {
-        json!({
-            "name": format!("{}/keys/{id}", account.name),
-            "keyAlgorithm": "KEY_ALG_RSA_2048",
-            "keyOrigin": "GOOGLE_PROVIDED",
-            "keyType": "USER_MANAGED",
-            "validAfterTime": key.created,
-            "validBeforeTime": "9999-12-31T23:59:59Z",
-        })
-    };
-    let [id] = rest else {
-        if method == "POST" {
-            call.json::<CreateRequest>()?.check(keys.len())?;
-            let made = make().await?;
-            let key = PublicKey {
-                account: account.email.clone(),
-                der: WireBytes(made.public_der()?.into()),
-                created: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
-            };
-            let mut answer = resource(made.id(), &key);
-            answer["privateKeyType"] = "TYPE_GOOGLE_CREDENTIALS_FILE".into();
-            answer["privateKeyData"] = key_file::encoded(google, &account, &made)?.into();
-            google.iam.state().keys.insert(made.id().to_owned(), key);
-            return Ok(answer);
+    let permitted = |permission| permitted(google, call, account, permission);
+    match (call.method.as_str(), rest) {
+        ("POST", []) => create(google, call, &permitted("iam.serviceAccountKeys.create")?).await,
+        ("GET", []) => {
+            let account = permitted("iam.serviceAccountKeys.list")?;
+            let keys = google.iam.keys_of(&account.email);
+            let keys: Vec<Value> =
+                keys.iter().map(|(id, key)| resource(&account, id, key)).collect();
+            Ok(if keys.is_empty() { json!({}) } else { json!({"keys": keys}) })
         }
-        let keys: Vec<Value> = keys.iter().map(|(id, key)| resource(id, key)).collect();
-        return Ok(if keys.is_empty() { json!({}) } else { json!({"keys": keys}) });
-    };
-    let Some((id, key)) = keys.iter().find(|(other, _)| other == id) else {
-        let message = format!("Service account key {}/keys/{id} does not exist.", account.name);
-        return Err(ApiError::new(Code::NotFound, message));
-    };
-    if method == "DELETE" {
-        google.iam.state().keys.remove(id);
-        return Ok(json!({}));
+        ("GET", [id]) => {
+            let account = permitted("iam.serviceAccountKeys.get")?;
+            Ok(resource(&account, id, &existing(google, &account, id)?))
+        }
+        ("DELETE", [id]) => {
+            let account = permitted("iam.serviceAccountKeys.delete")?;
+            existing(google, &account, id)?;
+            google.iam.state().keys.remove(*id);
+            Ok(json!({}))
+        }
+        _ => Err(call.unknown()),
     }
-    Ok(resource(id, key))
+}
+
+async fn create(google: &Google, call: &Call, account: &ServiceAccount) -> Result<Value, ApiError> {
+    call.json::<CreateRequest>()?.check(google.iam.keys_of(&account.email).len())?;
+    let made = make().await?;
+    let key = PublicKey {
+        account: account.email.clone(),
+        der: WireBytes(made.public_der()?.into()),
+        created: Timestamp::from_second(Timestamp::now().as_second()).unwrap_or_default(),
+    };
+    let mut answer = resource(account, made.id(), &key);
+    answer["privateKeyType"] = "TYPE_GOOGLE_CREDENTIALS_FILE".into();
+    answer["privateKeyData"] = key_file::encoded(google, account, &made)?.into();
+    let mut state = google.iam.state();
+    // It may have been deleted while the key was made, and must not leave one for the next of its name.
+    if !state.accounts.contains_key(&account.email) {
+        return Err(unknown(&account.name));
+    }
+    state.keys.insert(made.id().to_owned(), key);
+    Ok(answer)
+}
+
+fn existing(google: &Google, account: &ServiceAccount, id: &str) -> Result<PublicKey, ApiError> {
+    let keys = google.iam.keys_of(&account.email);
+    let found = keys.into_iter().find(|(other, _)| other == id);
+    found.map(|(_, key)| key).ok_or_else(|| {
+        let message = format!("Service account key {}/keys/{id} does not exist.", account.name);
+        ApiError::new(Code::NotFound, message)
+    })
+}
+
+fn resource(account: &ServiceAccount, id: &str, key: &PublicKey) -> Value {
+    json!({
+        "name": format!("{}/keys/{id}", account.name),
+        "keyAlgorithm": "KEY_ALG_RSA_2048",
+        "keyOrigin": "GOOGLE_PROVIDED",
+        "keyType": "USER_MANAGED",
+        "validAfterTime": key.created,
+        "validBeforeTime": "9999-12-31T23:59:59Z",
+    })
 }
 
 /// A fresh key, made beside what else is served.
@@ -130,9 +146,8 @@ wire_enum! {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-#[derive(Default)]
 struct CreateRequest {
     private_key_type: PrivateKeyType,
     key_algorithm: KeyAlgorithm,
@@ -143,7 +158,7 @@ impl CreateRequest {
         if self.private_key_type == PrivateKeyType::Pkcs12 {
             let said =
                 "This emulator makes TYPE_GOOGLE_CREDENTIALS_FILE only (--key-file-type=json).";
-            return Err(ApiError::invalid(said));
+            return Err(ApiError::invalid_field("private_key_type", said));
         }
         if self.key_algorithm == KeyAlgorithm::Rsa1024 {
             let said = "KEY_ALG_RSA_1024 is not valid; expected KEY_ALG_RSA_2048.";

@@ -101,6 +101,7 @@ async fn tokens(google: &Google, assertion: &Assertion) -> Result<Value, Error> 
 
 #[cfg(test)]
 mod tests {
+    use actix_web::{body::to_bytes, test::TestRequest};
     use aws_lc_rs::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
     use base64::{Engine, prelude::BASE64_STANDARD};
     use jiff::Timestamp;
@@ -247,5 +248,21 @@ mod tests {
             assert_eq!(fault.error, "unsupported_grant_type");
             assert!(fault.description.contains(said), "{}", fault.description);
         }
+    }
+
+    #[tokio::test]
+    async fn faults_are_json_and_only_posts_are_heard() {
+        let google = google();
+        let ask = async |method: Method, body: &'static str| {
+            let request = TestRequest::default().method(method).uri("/token").to_http_request();
+            let answered = answer(&google, &request, Bytes::from_static(body.as_bytes())).await;
+            let status = answered.status().as_u16();
+            (status, to_bytes(answered.into_body()).await.unwrap())
+        };
+        let (status, body) = ask(Method::POST, "grant_type=password").await;
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((status, &body["error"]), (400, &json!("unsupported_grant_type")));
+        assert!(body["error_description"].is_string());
+        assert_eq!(ask(Method::GET, "").await.0, 405);
     }
 }

@@ -93,15 +93,12 @@ impl Iam {
         self.state().accounts.values().cloned().collect()
     }
 
-    /// A new account: `id` is what stands before the `@`.
-    ///
-    /// # Errors
-    /// 409 if it exists.
+    /// A new account for a test: `id` is what stands before the `@`.
     pub(crate) fn create_account(&self, id: &str) -> Result<ServiceAccount, ApiError> {
         self.add_account(id, ServiceAccount::default())
     }
 
-    /// The same with the words for people that `given` has.
+    /// A new account with the words for people that `given` has; `id` is what stands before the `@`.
     ///
     /// # Errors
     /// 409 if it exists.

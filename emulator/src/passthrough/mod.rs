@@ -108,6 +108,10 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
             may("storage.objects.create")?;
             storage::upload(bucket, call)
         }
+        ("POST", ["upload", "storage", "v1", "b", _, "o"], "") => Err(ApiError::invalid(
+            "The source is larger than 5 MiB compressed, which gcloud uploads in pieces, and this emulator takes it \
+             whole; leave out what the build does not need with .gcloudignore.",
+        )),
         // App Engine, whose location Cloud Scheduler once had.
         ("GET", ["v1", "apps", app], "") => {
             let message = format!("Could not find Application \"{app}\".");
@@ -185,6 +189,13 @@ mod tests {
         assert_eq!(created["done"], true);
         let got = ask("GET", &format!("{uri}/images"), Value::Null).await.unwrap();
         assert_eq!(got, created["response"]);
+    }
+
+    #[tokio::test]
+    async fn an_upload_in_pieces_is_refused_with_what_to_do() {
+        let uri = "/upload/storage/v1/b/demo-project_cloudbuild/o?uploadType=resumable";
+        let fault = ask("POST", uri, json!({})).await.unwrap_err();
+        assert!(fault.message.contains(".gcloudignore"), "{}", fault.message);
     }
 
     #[tokio::test]

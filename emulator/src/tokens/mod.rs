@@ -1,22 +1,19 @@
-//! Tokens that senders and callers of the API hold: ID tokens for deliveries, and access tokens.
+//! Tokens that senders and callers of the API hold: ID tokens and access tokens.
+
+mod access;
 
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use aws_lc_rs::rand;
-use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
 
 use crate::{
     account::Account,
-    api::error::{ApiError, Code},
     error::Error,
     google::Google,
-    iam::Principal,
     senders::Sender,
     token::{IdToken, LIFETIME_SECONDS},
 };
@@ -24,11 +21,8 @@ use crate::{
 /// A token is replaced when it has fewer seconds left than this.
 const RENEW_BEFORE_SECONDS: i64 = 300;
 
-/// How many ID tokens are held at most: a task may name an audience that no other has.
+/// How many tokens are held at most: a task may name an audience that no other has.
 const MOST_HELD: usize = 1024;
-
-/// By this an access token of an account is known, even when it is not any more; what else there is, is the developer's.
-const ACCESS_TOKEN_PREFIX: &str = "ya29.c.emulator-";
 
 /// `oidcToken` of a job, task or subscription.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,7 +46,7 @@ pub(crate) struct OAuthToken {
 }
 
 /// How a sender proves itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Auth {
     /// An ID token of the account for the audience.
     Oidc { email: String, audience: String },
@@ -63,9 +57,9 @@ pub(crate) enum Auth {
 /// Tokens that are in use. Its `Debug` shows none.
 #[derive(Default)]
 pub(crate) struct Tokens {
-    /// By email and audience.
-    id_tokens: Mutex<HashMap<(String, String), Held>>,
-    /// Access tokens, and the email and end of each.
+    /// What senders present.
+    held: Mutex<HashMap<Auth, Held>>,
+    /// Every access token that was handed out, with its account's email and its end.
     access_tokens: Mutex<HashMap<String, (String, i64)>>,
 }
 
@@ -78,7 +72,9 @@ impl std::fmt::Debug for Tokens {
 /// A token that a sender presents until it ends.
 struct Held {
     token: Arc<str>,
-    key_id: String,
+    /// What an ID token was signed with.
+    key_id: Option<String>,
+    /// Seconds since 1970.
     expires_at: i64,
 }
 
@@ -105,13 +101,7 @@ impl Google {
                 "{member} lacks {permission} on {email}; grant it roles/iam.serviceAccountTokenCreator"
             ));
         }
-        let token = match auth {
-            Auth::Oidc { email, audience } => self.held_id_token(email, audience).await,
-            Auth::OAuth { email } => {
-                self.tokens.access_token(email, LIFETIME_SECONDS).map(Arc::from)
-            }
-        };
-        token.map_err(|fault| fault.to_string())
+        self.held_token(auth).await.map_err(|fault| fault.to_string())
     }
 
     /// A fresh ID token before it is signed.
@@ -138,77 +128,32 @@ impl Google {
         shape(token).sign(&key)
     }
 
-    async fn held_id_token(&self, email: &str, audience: &str) -> Result<Arc<str>, Error> {
+    async fn held_token(&self, auth: &Auth) -> Result<Arc<str>, Error> {
         let keys = self.authority.keys().await?;
         let now = Timestamp::now().as_second();
-        let name = (email.to_owned(), audience.to_owned());
-        if let Some(held) = lock(&self.tokens.id_tokens).get(&name)
+        if let Some(held) = lock(&self.tokens.held).get(auth)
             && held.expires_at - now > RENEW_BEFORE_SECONDS
-            && keys.publishes(&held.key_id)
+            && held.key_id.as_ref().is_none_or(|id| keys.publishes(id))
         {
             return Ok(Arc::clone(&held.token));
         }
-        let key = keys.current();
-        let token = IdToken::new(self.authority.issuer(), audience, &Account::new(email), key.id());
-        let token: Arc<str> = token.sign(&key)?.into();
-        let held = Held {
-            token: Arc::clone(&token),
-            key_id: key.id().to_owned(),
-            expires_at: now + LIFETIME_SECONDS,
-        };
-        let mut id_tokens = lock(&self.tokens.id_tokens);
-        if id_tokens.len() >= MOST_HELD {
-            // To sign them again is cheap.
-            id_tokens.clear();
-        }
-        id_tokens.insert(name, held);
-        Ok(token)
-    }
-}
-
-impl Tokens {
-    /// A fresh access token of the account, good for so many seconds here.
-    ///
-    /// # Errors
-    /// [`Error::Crypto`] if the random source fails.
-    pub(crate) fn access_token(&self, email: &str, lifetime_seconds: i64) -> Result<String, Error> {
-        let mut bytes = [0; 32];
-        rand::fill(&mut bytes).map_err(|_| Error::Crypto("make an access token"))?;
-        let token = format!("{ACCESS_TOKEN_PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(bytes));
-        let now = Timestamp::now().as_second();
-        let mut tokens = lock(&self.access_tokens);
-        tokens.retain(|_, (_, expires_at)| *expires_at > now);
-        tokens.insert(token.clone(), (email.to_owned(), now + lifetime_seconds));
-        Ok(token)
-    }
-
-    /// Whose access token `authorization` carries. Any text that is not an account's, or none, is the developer's.
-    ///
-    /// # Errors
-    /// 401 if it is an account's that has ended: its bearer does not become the developer by waiting.
-    pub(crate) fn principal(&self, authorization: Option<&str>) -> Result<Principal, ApiError> {
-        let token = authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token);
-        let Some(token) = token.filter(|token| token.starts_with(ACCESS_TOKEN_PREFIX)) else {
-            return Ok(Principal::Developer);
-        };
-        match lock(&self.access_tokens).get(token) {
-            Some((email, expires_at)) if *expires_at > Timestamp::now().as_second() => {
-                Ok(Principal::Account(email.clone()))
+        let (token, key_id) = match auth {
+            Auth::Oidc { email, audience } => {
+                let (key, account) = (keys.current(), Account::new(email.as_str()));
+                let token = IdToken::new(self.authority.issuer(), audience, &account, key.id());
+                (token.sign(&key)?, Some(key.id().to_owned()))
             }
-            _ => Err(ApiError {
-                details: vec![json!({
-                    "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                    "reason": "ACCESS_TOKEN_EXPIRED",
-                    "domain": "googleapis.com",
-                })],
-                ..ApiError::new(
-                    Code::Unauthenticated,
-                    "Request had invalid authentication credentials. Expected OAuth 2 access token, login cookie or \
-                     other valid authentication credential. See \
-                     https://developers.google.com/identity/sign-in/web/devconsole-project.",
-                )
-            }),
+            Auth::OAuth { email } => (self.tokens.access_token(email, LIFETIME_SECONDS)?, None),
+        };
+        let token: Arc<str> = token.into();
+        let expires_at = now + LIFETIME_SECONDS;
+        let mut held = lock(&self.tokens.held);
+        if held.len() >= MOST_HELD {
+            // To sign them again is cheap.
+            held.clear();
         }
+        held.insert(auth.clone(), Held { token: Arc::clone(&token), key_id, expires_at });
+        Ok(token)
     }
 }
 
@@ -243,6 +188,9 @@ mod tests {
         assert_eq!(google.token_for(Sender::Scheduler, &auth).await.unwrap(), first);
         let other = google.token_for(Sender::Tasks, &oidc(&email, "other")).await.unwrap();
         assert_ne!(other, first);
+        let oauth = Auth::OAuth { email };
+        let access = google.token_for(Sender::Tasks, &oauth).await.unwrap();
+        assert_eq!(google.token_for(Sender::Tasks, &oauth).await.unwrap(), access);
         let keys = google.authority.keys().await.unwrap();
         keys.rotate().unwrap();
         assert_eq!(google.token_for(Sender::Tasks, &auth).await.unwrap(), first);
@@ -255,9 +203,9 @@ mod tests {
         let google = google(false);
         let email = google.iam.create_account("caller").unwrap().email;
         for count in 0..MOST_HELD + 2 {
-            google.held_id_token(&email, &count.to_string()).await.unwrap();
+            google.held_token(&oidc(&email, &count.to_string())).await.unwrap();
         }
-        assert_eq!(lock(&google.tokens.id_tokens).len(), 2);
+        assert_eq!(lock(&google.tokens.held).len(), 2);
     }
 
     #[tokio::test]
@@ -278,20 +226,5 @@ mod tests {
             "{ungranted}"
         );
         assert!(google.token_for(Sender::Tasks, &oidc(&email, "a")).await.is_ok());
-    }
-
-    #[test]
-    fn an_access_token_is_its_account_s_until_it_ends() {
-        let tokens = Tokens::default();
-        let bearer = |token: &str| tokens.principal(Some(&format!("Bearer {token}")));
-        let whole = tokens.access_token("a@b", 60).unwrap();
-        assert_eq!(bearer(&whole).unwrap(), Principal::Account("a@b".to_owned()));
-        let ended = tokens.access_token("a@b", 0).unwrap();
-        assert_eq!(bearer(&ended).unwrap_err().http_status(), 401);
-        for token in ["fake-token", "ya29.a0Af"] {
-            assert_eq!(bearer(token).unwrap(), Principal::Developer);
-        }
-        assert_eq!(tokens.principal(None).unwrap(), Principal::Developer);
-        assert!(!format!("{tokens:?}").contains("ya29"));
     }
 }
