@@ -50,8 +50,6 @@ impl Environment {
         lines.export("CLOUDSDK_CONFIG", &folder);
         for (name, value) in [
             ("CLOUDSDK_CORE_PROJECT", &*project.id),
-            // Whom `gcloud config get-value account` names in a grant.
-            ("CLOUDSDK_CORE_ACCOUNT", DEVELOPER),
             ("CLOUDSDK_CORE_DISABLE_PROMPTS", "1"),
             ("CLOUDSDK_CORE_DISABLE_USAGE_REPORTING", "true"),
             ("CLOUDSDK_CORE_DISABLE_FILE_LOGGING", "1"),
