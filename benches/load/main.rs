@@ -10,6 +10,7 @@
 //! - `throughput`: servers under the same load in turn, and what a request costs each.
 //! - `keys`: a cold key set, and a flood of keys that do not exist.
 //! - `footprint`: start, memory, size.
+//! - `stand_in`: start, calls, dispatches and memory of the emulator.
 //! - `table`: the figures, their limits, and which are over.
 //! - `server`: a server under test as a child process.
 //! - `plain`: the handler that people write instead, as the baseline.
@@ -30,6 +31,8 @@ mod throughput;
 mod keys;
 
 mod footprint;
+
+mod stand_in;
 
 mod table;
 
@@ -98,6 +101,7 @@ fn measure(options: &Options) -> Result<bool> {
         footprint::start(options, &issuer, &mut table)?;
         footprint::memory(options, &issuer, &mut table).await?;
         footprint::size(options, &mut table)?;
+        stand_in::measure(options, &mut table).await?;
         println!("{table}");
         Ok(!table.is_over())
     })

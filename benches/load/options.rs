@@ -10,6 +10,8 @@ pub(crate) struct Options {
     pub(crate) receiver: PathBuf,
     /// The receiver without its guard, where it was built.
     pub(crate) unguarded: Option<PathBuf>,
+    /// The emulator, where it was built.
+    pub(crate) emulator: Option<PathBuf>,
     /// How much.
     pub(crate) volume: Volume,
 }
@@ -24,11 +26,20 @@ pub(crate) struct Volume {
     pub(crate) runs: usize,
     /// Requests after which memory is read for the first time; it must not grow in half as many more.
     pub(crate) memory: u64,
+    /// How long the emulator's queues run at their full rate.
+    pub(crate) dispatch_seconds: usize,
 }
 
-const FULL: Volume = Volume { shared: 100_000, single_use: 30_000, runs: 5, memory: 1_000_000 };
+const FULL: Volume = Volume {
+    shared: 100_000,
+    single_use: 30_000,
+    runs: 5,
+    memory: 1_000_000,
+    dispatch_seconds: 60,
+};
 
-const QUICK: Volume = Volume { shared: 20_000, single_use: 5_000, runs: 3, memory: 200_000 };
+const QUICK: Volume =
+    Volume { shared: 20_000, single_use: 5_000, runs: 3, memory: 200_000, dispatch_seconds: 10 };
 
 impl Options {
     /// `None` where there is nothing to do: under `cargo test`, or with a filter that means another bench.
@@ -40,6 +51,7 @@ impl Options {
         let mut options = Options {
             receiver: env!("CARGO_BIN_EXE_receiver").into(),
             unguarded: None,
+            emulator: None,
             volume: FULL,
         };
         let mut is_bench = false;
@@ -55,6 +67,7 @@ impl Options {
                 "--bench" => is_bench = true,
                 "--quick" => options.volume = QUICK,
                 "--receiver" => options.receiver = path()?,
+                "--emulator" => options.emulator = Some(path()?),
                 "--unguarded" => options.unguarded = Some(path()?),
                 option if option.starts_with('-') => {
                     return Err(format!("there is no option {option}").into());

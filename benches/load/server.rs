@@ -198,11 +198,11 @@ impl Drop for Server {
     }
 }
 
-/// The address in a server's first line, `… listening on http://127.0.0.1:8080…`.
+/// The address in a server's first line: `… listening on http://127.0.0.1:8080"…` of a receiver, `issuing as … on
+/// http://127.0.0.1:8800, …` of the emulator.
 fn address_in(line: &str) -> Result<SocketAddr> {
-    let (_, rest) = line
-        .split_once("listening on http://")
-        .ok_or_else(|| format!("the server began with {line:?}"))?;
-    let end = rest.find('"').unwrap_or(rest.len());
+    let (_, rest) =
+        line.split_once(" on http://").ok_or_else(|| format!("the server began with {line:?}"))?;
+    let end = rest.find(['"', ',']).unwrap_or(rest.trim_end().len());
     Ok(rest[..end].parse()?)
 }

@@ -1,19 +1,30 @@
 //! The whole emulator on one port: control plane, keys, tokens, and the senders that they set going.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::web;
-use tokio::runtime::Runtime;
+use tokio::{runtime::Runtime, time::timeout};
+
+use serde_json::Value;
 
 use crate::{
+    account::Account,
     api,
     clock::Clock,
+    environment::Environment,
     error::Error,
+    faults::{Fault, SetFault},
     google::Google,
+    history::{Attempt, Call, Entry, Slot},
     issuer::Authority,
     local_server::{LocalServer, bind_loopback},
     project::Project,
+    senders::Sender,
+    state,
 };
+
+/// How long a test waits for attempts that do not come.
+const ATTEMPTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// How an emulator is started.
 #[derive(Clone, Debug, Default)]
@@ -84,8 +95,126 @@ impl Emulator {
         self.google.authority.issuer()
     }
 
+    /// Where the JWK set is served.
+    pub fn keys_url(&self) -> String {
+        format!("{}/oauth2/v3/certs", self.url())
+    }
+
+    /// Where the X.509 certificates are served.
+    pub fn certificates_url(&self) -> String {
+        format!("{}/oauth2/v1/certs", self.url())
+    }
+
+    /// Where IAP's JWK set is served.
+    pub fn iap_keys_url(&self) -> String {
+        format!("{}/iap/verify/public_key-jwk", self.url())
+    }
+
+    /// What a shell needs to find it.
+    pub fn environment(&self) -> Environment {
+        self.google.environment()
+    }
+
+    /// Creates a service account; `id` is what stands before the `@`.
+    ///
+    /// # Errors
+    /// [`Error::Declined`] if it exists.
+    pub fn create_account(&self, id: &str) -> Result<Account, Error> {
+        let created = self.google.iam.create_account(id)?;
+        Ok(Account { email: created.email, unique_id: created.unique_id })
+    }
+
+    /// A valid token for `audience`, of the account `email`, existing or not, signed now.
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] if there are no keys.
+    pub async fn token(&self, audience: &str, email: &str) -> Result<String, Error> {
+        let token = self.google.id_token(email, audience).await?;
+        token.sign(&self.google.authority.keys().await?.current())
+    }
+
+    /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.
+    pub fn put_behind(&self, service: &str, url: &str) {
+        self.google.run.put_behind(service, url);
+    }
+
+    /// Sets a fault for the next deliveries, or until [cleared](Emulator::clear_faults); of one sender, or of all.
+    ///
+    /// # Errors
+    /// [`Error::Declined`] for no deliveries at all.
+    pub fn set_fault(
+        &self,
+        fault: Fault,
+        next: Option<u32>,
+        sender: Option<Sender>,
+    ) -> Result<(), Error> {
+        Ok(self.google.set_fault(SetFault { fault, next, sender })?)
+    }
+
+    /// Clears all faults.
+    pub fn clear_faults(&self) {
+        self.google.clear_faults();
+    }
+
+    /// What happened, oldest first.
+    pub fn history(&self) -> Vec<Entry> {
+        self.google.history.since(0).iter().map(Slot::shown).collect()
+    }
+
+    /// The calls that were only passed through, oldest first.
+    pub fn calls(&self) -> Vec<Call> {
+        let call = |entry| match entry {
+            Entry::Call(call) => Some(call),
+            Entry::Attempt(_) => None,
+        };
+        self.history().into_iter().filter_map(call).collect()
+    }
+
+    /// The attempts of a sender, oldest first, once there are so many; what there is where they do not come.
+    pub async fn attempts_of(&self, sender: Sender, at_least: usize) -> Vec<Attempt> {
+        let mut changes = self.google.history.changes();
+        let of_sender = |entry| match entry {
+            Entry::Attempt(attempt) if attempt.sender == sender => Some(*attempt),
+            _ => None,
+        };
+        let attempts = || self.history().into_iter().filter_map(of_sender).collect::<Vec<_>>();
+        let enough = async {
+            while attempts().len() < at_least {
+                // Either way something may have changed.
+                let _ = changes.recv().await;
+            }
+        };
+        let _ = timeout(ATTEMPTS_WITHIN, enough).await;
+        attempts()
+    }
+
+    /// All resources as one JSON document.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if it cannot be written.
+    pub fn export(&self) -> Result<Value, Error> {
+        serde_json::to_value(state::export(&self.google))
+            .map_err(|source| Error::Json { what: "the state", source })
+    }
+
+    /// Puts such a document in the place of all that is there.
+    ///
+    /// # Errors
+    /// [`Error::Json`] if it is none, [`Error::Declined`] if it cannot be.
+    pub async fn import(&self, document: Value) -> Result<(), Error> {
+        let read = serde_json::from_value(document);
+        let document = read.map_err(|source| Error::Json { what: "the state", source })?;
+        Ok(state::import(&self.google, document).await?)
+    }
+
+    /// What everything here shares.
+    pub(crate) fn google(&self) -> &Arc<Google> {
+        &self.google
+    }
+
     /// Stops, and waits until the port is free again.
     pub async fn stop(mut self) {
+        self.google.run.close().await;
         let runtime = self.runtime.take();
         if let Some(runtime) = runtime {
             runtime.shutdown_background();

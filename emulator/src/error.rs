@@ -56,10 +56,12 @@ pub enum Error {
         url: String,
         /// The chain of causes in one line.
         reason: String,
+        /// Whether time ran out, rather than that the connection failed.
+        timed_out: bool,
     },
-    /// No emulator is there to sign.
+    /// No emulator is there.
     #[error(
-        "no emulator answers at {url}: {reason}; start one with `emulator serve`, or name another with --issuer-url"
+        "no emulator answers at {url}: {reason}; start one with `emulator serve`, or name another with --emulator-url"
     )]
     NoEmulator {
         /// Its base URL.
@@ -79,6 +81,17 @@ pub enum Error {
         status: u16,
         /// The start of what it said; may be empty.
         body: String,
+    },
+    /// An emulator refused what it was asked, and says why and what to do.
+    #[error("the emulator refuses: {0}")]
+    Declined(String),
+    /// A file could not be read.
+    #[error("cannot read {path}: {source}")]
+    File {
+        /// Where it is.
+        path: String,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// The receiver could not be started or did not get ready.
     #[error("the receiver {0}")]
@@ -105,7 +118,7 @@ impl Error {
             reason = format!("{reason}: {inner}");
             cause = inner.source();
         }
-        Error::NoAnswer { url: url.to_owned(), reason }
+        Error::NoAnswer { url: url.to_owned(), reason, timed_out: error.is_timeout() }
     }
 
     /// Without the chain: reqwest's own text would name the URL again.

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 use crate::{
-    attempts::Attempts, clock::Clock, error::Error, faults::Faults, history::History, iam::Iam,
-    issuer::Authority, project::Project, pubsub::PubSub, run::Run, scheduler::Scheduler,
-    tasks::Tasks, tokens::Tokens,
+    attempts::Attempts, clock::Clock, environment::Environment, error::Error, faults::Faults,
+    history::History, iam::Iam, issuer::Authority, project::Project, pubsub::PubSub, run::Run,
+    scheduler::Scheduler, tasks::Tasks, tokens::Tokens,
 };
 
 /// Google's side. One is shared by the control plane and by what it set going.
@@ -54,6 +54,15 @@ impl Google {
             run: Run::new(options.run),
             runtime,
         })
+    }
+
+    /// What a shell needs to find it.
+    pub(crate) fn environment(&self) -> Environment {
+        Environment {
+            url: self.url.clone(),
+            issuer: self.authority.issuer().to_owned(),
+            project: self.project.clone(),
+        }
     }
 
     /// Sets something going that ends with the emulator.

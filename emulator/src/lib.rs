@@ -9,6 +9,9 @@
 //! - [`fire`]: sends one over HTTP.
 //! - [`account`], [`token`], [`iap`], [`forgery`]: who calls, and tokens whole and spoilt.
 //! - [`keys`]: what signs them.
+//! - [`faults`], [`history`]: what goes wrong on purpose, and what happened.
+//! - [`environment`]: what a shell needs to find the emulator.
+//! - [`control`]: the emulator's own endpoints, and a client of them.
 //! - [`issuer`]: the HTTP side that publishes the keys and signs on request.
 //! - [`sign`]: a reverse proxy that adds a token.
 //! - [`demo`]: everything at once against a real receiver.
@@ -35,6 +38,14 @@ pub mod forgery;
 
 pub mod keys;
 
+pub mod faults;
+
+pub mod history;
+
+pub mod environment;
+
+pub mod control;
+
 pub mod issuer;
 
 pub mod sign;
@@ -47,21 +58,21 @@ mod api;
 
 mod attempts;
 
-mod faults;
-
 mod google;
-
-mod history;
 
 mod iam;
 
 mod passthrough;
+
+mod proxy;
 
 mod pubsub;
 
 mod run;
 
 mod scheduler;
+
+mod state;
 
 mod tasks;
 
@@ -73,8 +84,11 @@ mod local_server;
 
 pub use account::Account;
 pub use clock::Clock;
+pub use control::RunningEmulator;
 pub use emulator::{Emulator, Options};
+pub use environment::Environment;
 pub use error::Error;
+pub use faults::{Fault, SetFault};
 pub use fire::{Answer, Courier};
 pub use iap::IapAssertion;
 pub use issuer::{Issuer, KeyAnswer, RunningIssuer};

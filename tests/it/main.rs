@@ -33,3 +33,13 @@ mod hang_up;
 mod local;
 
 mod pubsub_emulator;
+
+mod gcloud;
+
+mod gcloud_commands;
+
+mod seed_story;
+
+mod faults;
+
+mod peers;

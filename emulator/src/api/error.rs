@@ -16,8 +16,6 @@ pub(crate) enum Code {
     AlreadyExists,
     /// A policy was changed since it was read: its etag is old.
     Aborted,
-    ResourceExhausted,
-    Unimplemented,
     Internal,
 }
 
@@ -31,8 +29,6 @@ impl Code {
             Code::NotFound => (404, "NOT_FOUND"),
             Code::AlreadyExists => (409, "ALREADY_EXISTS"),
             Code::Aborted => (409, "ABORTED"),
-            Code::ResourceExhausted => (429, "RESOURCE_EXHAUSTED"),
-            Code::Unimplemented => (501, "UNIMPLEMENTED"),
             Code::Internal => (500, "INTERNAL"),
         }
     }
@@ -54,7 +50,8 @@ impl ApiError {
         ApiError { code, message: message.into(), details: Vec::new() }
     }
 
-    /// An argument that cannot be.
+    /// An argument that cannot be, or that this emulator does not have: not 501, which gcloud takes for an outage and
+    /// tries again for half a minute.
     pub(crate) fn invalid(message: impl Into<String>) -> ApiError {
         ApiError::new(Code::InvalidArgument, message)
     }
@@ -101,6 +98,12 @@ impl ApiError {
             error["details"] = self.details.clone().into();
         }
         json!({"error": error})
+    }
+}
+
+impl From<ApiError> for crate::error::Error {
+    fn from(refusal: ApiError) -> crate::error::Error {
+        crate::error::Error::Declined(refusal.message)
     }
 }
 

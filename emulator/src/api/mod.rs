@@ -19,7 +19,7 @@ use self::{
     call::Call,
     error::{ApiError, Code},
 };
-use crate::{google::Google, iam, issuer, passthrough, pubsub, run, scheduler, tasks};
+use crate::{control, google::Google, iam, issuer, passthrough, pubsub, run, scheduler, tasks};
 
 /// Above the largest publish request (10 MB, a third more in base64).
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -31,6 +31,7 @@ pub(crate) fn routes(config: &mut ServiceConfig, google: Data<Google>) {
         .app_data(Data::from(Arc::clone(&google.authority)));
     config.app_data(google);
     issuer::routes(config);
+    control::routes(config);
     config.default_service(web::to(answer));
 }
 
@@ -98,7 +99,8 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     match first {
         "token" => return iam::oauth::answer(&google, &request, body).await,
-        "computeMetadata" => return iam::metadata::answer(&google, &request, body).await,
+        // Clients ask for the root to find out whether there is a metadata server.
+        "" | "computeMetadata" => return iam::metadata::answer(&google, &request).await,
         _ => {}
     }
     let (service, rest) = match Service::by_prefix(first) {
@@ -106,7 +108,10 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
         None => (Service::by_resource(path), path),
     };
     let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let principal = google.tokens.principal(bearer);
+    let principal = match google.tokens.principal(bearer) {
+        Ok(principal) => principal,
+        Err(fault) => return fault.response(),
+    };
     let mut call = Call::new(&request, rest, body, principal);
     let answered = match in_project(&google, &mut call) {
         Ok(()) => match service {

@@ -1,13 +1,10 @@
 //! `emulator demo`.
 
-use std::{
-    io::{IsTerminal as _, stdout},
-    path::PathBuf,
-    process::ExitCode,
-};
+use std::{io::stdout, path::PathBuf, process::ExitCode};
 
-use clap::ValueEnum;
 use emulator::Error;
+
+use super::color::Color;
 
 /// Which receiver, and how to show it.
 #[derive(Debug, clap::Args)]
@@ -20,21 +17,9 @@ pub(crate) struct Args {
     color: Color,
 }
 
-/// When to use colours.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
 pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
     let mut out = stdout();
-    let in_colour = match args.color {
-        Color::Auto => out.is_terminal(),
-        Color::Always => true,
-        Color::Never => false,
-    };
+    let in_colour = args.color.is_on(&out);
     // Dropping the demonstration half-way takes the receiver with it.
     let is_clean = tokio::select! {
         ended = emulator::demo::run(&args.receiver, in_colour, &mut out) => ended?,

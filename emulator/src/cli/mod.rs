@@ -1,8 +1,16 @@
 //! The command line: what can be asked for, one file per subcommand.
 
+mod at;
+mod color;
 mod demo;
+mod env;
+mod export;
+mod fault;
 mod fire;
+mod history;
+mod import;
 mod name_value;
+mod replay;
 mod serve;
 mod sign;
 mod token;
@@ -17,9 +25,9 @@ use emulator::Error;
 const DEFAULT_PORT: u16 = 8800;
 
 /// The URL of [`DEFAULT_PORT`].
-const DEFAULT_ISSUER_URL: &str = "http://127.0.0.1:8800";
+const DEFAULT_URL: &str = "http://127.0.0.1:8800";
 
-/// Google's side on a laptop: signs ID tokens, serves the keys, delivers as Google's senders do.
+/// Google's side on a laptop: schedules, queues, topics and IAM behind its REST APIs, deliveries with signed tokens.
 #[derive(Debug, Parser)]
 #[command(name = "emulator", version)]
 pub(crate) struct Cli {
@@ -29,8 +37,20 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve the keys and sign tokens until stopped.
+    /// Serve Google's APIs, and deliver as its senders do, until stopped.
     Serve(serve::Args),
+    /// Print what points gcloud, client libraries and the receiver at a running emulator: eval "$(emulator env)".
+    Env(env::Args),
+    /// Print every attempt of every sender.
+    History(history::Args),
+    /// Make a delivery of the history again; exit 0 only if the sender would count it as done.
+    Replay(replay::Args),
+    /// Let something go wrong with the next deliveries; without a name, print what is set.
+    Fault(fault::Args),
+    /// Print all resources as one JSON document.
+    Export(export::Args),
+    /// Put such a document in the place of all resources.
+    Import(import::Args),
     /// Print a token that a running emulator signs, whole or spoilt.
     Token(token::Args),
     /// Send one delivery as a sender does; exit 0 only if the sender would count it as done.
@@ -46,6 +66,12 @@ impl Cli {
     pub(crate) async fn run(self) -> Result<ExitCode, Error> {
         match self.command {
             Command::Serve(args) => serve::run(args).await,
+            Command::Env(args) => env::run(args).await,
+            Command::History(args) => history::run(args).await,
+            Command::Replay(args) => replay::run(args).await,
+            Command::Fault(args) => fault::run(args).await,
+            Command::Export(args) => export::run(args).await,
+            Command::Import(args) => import::run(args).await,
             Command::Token(args) => token::run(args).await,
             Command::Fire(args) => fire::run(*args).await,
             Command::Sign(args) => sign::run(args).await,
@@ -74,7 +100,7 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
-        assert!(DEFAULT_ISSUER_URL.ends_with(&format!(":{DEFAULT_PORT}")));
+        assert!(DEFAULT_URL.ends_with(&format!(":{DEFAULT_PORT}")));
     }
 
     fn parsed(line: &str) -> Result<Cli, clap::Error> {
@@ -105,6 +131,67 @@ mod tests {
         }
         assert!(parsed(&format!("emulator fire tasks {TO}")).is_ok());
         assert!(parsed("emulator sign --audience a --email b --forward https://a").is_ok());
+    }
+
+    #[test]
+    fn a_running_emulator_goes_by_one_name_and_by_its_former_one() {
+        for line in [
+            format!("emulator fire tasks {TO}"),
+            "emulator token --audience a --email b".to_owned(),
+            "emulator sign --audience a --email b --forward http://a".to_owned(),
+            "emulator env".to_owned(),
+            "emulator history".to_owned(),
+            "emulator replay 1".to_owned(),
+            "emulator fault".to_owned(),
+            "emulator export".to_owned(),
+            "emulator import state.json".to_owned(),
+        ] {
+            for option in ["--emulator-url", "--issuer-url"] {
+                assert!(parsed(&format!("{line} {option} http://a:1")).is_ok(), "{line} {option}");
+                assert!(refusal(&format!("{line} {option} a:1")).contains("--emulator-url"));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_served_is_checked() {
+        let line = "emulator serve --port 0 --project demo --project-number 42 --legacy-agents \
+                    --run a=http://127.0.0.1:1 --run b=http://127.0.0.1:2 --state state.json";
+        assert!(parsed(line).is_ok());
+        for (arguments, expected) in [
+            ("--run a", "expected NAME=URL"),
+            ("--run a=localhost:1", "expected an absolute URL"),
+            ("--issuer nonsense", "expected an absolute URL"),
+            ("--project-number x", "--project-number"),
+        ] {
+            let said = refusal(&format!("emulator serve {arguments}"));
+            assert!(said.contains(expected), "{arguments}: {said}");
+        }
+    }
+
+    #[test]
+    fn faults_and_senders_are_words_of_a_list() {
+        for line in [
+            "emulator fault",
+            "emulator fault expired",
+            "emulator fault concurrent-duplicate --next 3 --sender pubsub",
+            "emulator fault --clear",
+            "emulator history --follow --json --sender tasks --resource q --since 4",
+        ] {
+            assert!(parsed(line).is_ok(), "{line}");
+        }
+        for (line, expected) in [
+            ("emulator fault no-such", "possible values: duplicate, concurrent-duplicate, expired"),
+            ("emulator fault expired --next 0", "--next"),
+            ("emulator fault --next 3", "<NAME>"),
+            ("emulator fault expired --clear", "cannot be used with"),
+            ("emulator fault expired --sender cron", "use scheduler, tasks, pubsub or eventarc"),
+            ("emulator history --sender cron", "use scheduler, tasks, pubsub or eventarc"),
+            ("emulator replay x", "ID"),
+        ] {
+            let said = refusal(line);
+            assert!(said.contains(expected), "{line}: {said}");
+        }
     }
 
     #[test]

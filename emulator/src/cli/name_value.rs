@@ -7,6 +7,12 @@ pub(super) fn text(argument: &str) -> Result<(String, String), String> {
     split(argument, '=', "NAME=VALUE")
 }
 
+/// `NAME=URL`, an absolute one.
+pub(super) fn url(argument: &str) -> Result<(String, String), String> {
+    let (name, value) = split(argument, '=', "NAME=URL")?;
+    Ok((name, super::values::url(&value)?))
+}
+
 /// `NAME=JSON`; what is not JSON is taken as a string, so that quotes can be left out. What begins as a list, an object
 /// or a quoted string is meant as JSON and has to be it.
 pub(super) fn json(argument: &str) -> Result<(String, Value), String> {

@@ -2,10 +2,13 @@
 
 use std::{
     io::{Write as _, stdout},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use emulator::{Error, Issuer};
+use emulator::{Emulator, Error, Options, Project};
+
+use super::{name_value, values};
 
 /// What to serve.
 #[derive(Debug, clap::Args)]
@@ -14,23 +17,49 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = super::DEFAULT_PORT)]
     port: u16,
     /// `iss` of the tokens [default: the server's own URL]
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = values::url)]
     issuer: Option<String>,
+    /// The project that everything is in
+    #[arg(long, value_name = "ID", default_value_t = Project::default().id)]
+    project: String,
+    /// Its number, which stands in the names of Google's agents
+    #[arg(long, value_name = "NUMBER", default_value_t = Project::default().number)]
+    project_number: u64,
+    /// Pub/Sub's agent may mint no tokens until it is granted that, as in projects of before April 2021
+    #[arg(long)]
+    legacy_agents: bool,
+    /// What stands behind a Cloud Run service, such as receiver=http://127.0.0.1:8080; may be given more than once
+    #[arg(long, value_name = "NAME=URL", value_parser = name_value::url)]
+    run: Vec<(String, String)>,
+    /// Resources to start with, as `emulator export` printed them
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
-    let issuer = match &args.issuer {
-        Some(name) => Issuer::start_as(args.port, name).await?,
-        None => Issuer::start(args.port).await?,
-    };
+    let state = args.state.as_deref().map(super::import::read).transpose()?;
+    let emulator = Emulator::start(Options {
+        port: args.port,
+        issuer: args.issuer,
+        project: Project { id: args.project, number: args.project_number },
+        legacy_agents: args.legacy_agents,
+        run: args.run,
+        ..Options::default()
+    })
+    .await?;
+    if let Some(state) = state {
+        let document = serde_json::from_str(&state)
+            .map_err(|source| Error::Json { what: "the file of --state", source })?;
+        emulator.import(document).await?;
+    }
     writeln!(
         stdout(),
         "issuing as {} on {}, keys at {}",
-        issuer.name(),
-        issuer.url(),
-        issuer.keys_url()
+        emulator.issuer(),
+        emulator.url(),
+        emulator.keys_url()
     )?;
     super::stopped().await?;
-    issuer.stop().await;
+    emulator.stop().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -34,19 +34,25 @@ pub(crate) struct Args {
     )]
     listen: SocketAddr,
     /// A running emulator, which signs [default: keys of its own, served on --port]
-    #[arg(long, value_name = "URL", conflicts_with = "port", value_parser = values::url)]
-    issuer_url: Option<String>,
+    #[arg(
+        long,
+        value_name = "URL",
+        alias = "issuer-url",
+        conflicts_with = "port",
+        value_parser = values::url
+    )]
+    emulator_url: Option<String>,
     /// Port on 127.0.0.1 to serve its own keys on
     #[arg(long, default_value_t = super::DEFAULT_PORT)]
     port: u16,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
-    let own = match &args.issuer_url {
+    let own = match &args.emulator_url {
         Some(_) => None,
         None => Some(Issuer::start(args.port).await?),
     };
-    let issuer_url = match (&own, args.issuer_url) {
+    let issuer_url = match (&own, args.emulator_url) {
         (Some(own), _) => own.url(),
         (None, given) => given.unwrap_or_default(),
     };

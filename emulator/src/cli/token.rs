@@ -9,7 +9,7 @@ use clap::ValueEnum;
 use emulator::{Error, RunningIssuer, SigningKey, forgery};
 use serde_json::Value;
 
-use super::{DEFAULT_ISSUER_URL, name_value, values};
+use super::{at::At, name_value};
 
 /// What the token says and what is wrong with it.
 #[derive(Debug, clap::Args)]
@@ -20,9 +20,8 @@ pub(crate) struct Args {
     /// The service account that the token is of
     #[arg(long)]
     email: String,
-    /// A running emulator, which signs
-    #[arg(long, value_name = "URL", default_value = DEFAULT_ISSUER_URL, value_parser = values::url)]
-    issuer_url: String,
+    #[command(flatten)]
+    at: At,
     /// Set a claim; what is not JSON is taken as a string, unless it begins with [, { or "; may be given more than once
     #[arg(long, value_name = "NAME=JSON", value_parser = name_value::json)]
     claim: Vec<(String, Value)>,
@@ -52,7 +51,7 @@ enum Signature {
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
-    let issuer = RunningIssuer::at(&args.issuer_url)?;
+    let issuer = RunningIssuer::at(&args.at.emulator_url)?;
     let mut token = issuer.id_token(&args.audience, &args.email).await?;
     if args.expired {
         token = token.aged(7200);

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{AUDIENCE, genuine::caller};
-use crate::{error::Error, issuer::Issuer, senders::Sender};
+use crate::{emulator::Emulator, error::Error, senders::Sender};
 
 /// How long the receiver may take until it listens.
 const START_WITHIN: Duration = Duration::from_secs(10);
@@ -45,7 +45,7 @@ impl Receiver {
     ///
     /// # Errors
     /// [`Error::Receiver`] if it cannot be started, ends, or does not listen in time.
-    pub(super) async fn start(binary: &Path, issuer: &Issuer) -> Result<Receiver, Error> {
+    pub(super) async fn start(binary: &Path, emulator: &Emulator) -> Result<Receiver, Error> {
         // A name without a slash would be looked up in the search path, which the child has not.
         let found = binary.canonicalize();
         let binary = found.map_err(|error| {
@@ -58,15 +58,15 @@ impl Receiver {
                 ("PORT", "0"),
                 ("AUTH", "verify"),
                 ("AUDIENCE", AUDIENCE),
-                ("OIDC_ISSUER", issuer.name()),
-                ("OIDC_KEYS_URL", &issuer.keys_url()),
+                ("OIDC_ISSUER", emulator.issuer()),
+                ("OIDC_KEYS_URL", &emulator.keys_url()),
                 ("SCHEDULER_CALLERS", caller(Sender::Scheduler)),
                 ("TASKS_CALLERS", caller(Sender::Tasks)),
                 ("PUBSUB_CALLERS", caller(Sender::PubSub)),
                 ("EVENTS_CALLERS", caller(Sender::Eventarc)),
                 ("LOG_FORMAT", "json"),
                 ("DEDUP", "memory"),
-                ("GOOGLE_CLOUD_PROJECT", "demo"),
+                ("GOOGLE_CLOUD_PROJECT", "demo-project"),
             ])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

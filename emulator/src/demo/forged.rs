@@ -1,12 +1,13 @@
 //! Deliveries that must be refused: each whole but for one thing.
 
-use super::{AUDIENCE, Expected, Step, genuine};
+use serde_json::json;
+
+use super::{AUDIENCE, Act, Expected, Step, genuine};
 use crate::{
     account::Account,
     error::Error,
-    issuer::Issuer,
-    keys::SigningKey,
-    senders::{Delivery, Sender},
+    keys::{KeyRing, SigningKey},
+    senders::{Delivery, Sender, tasks::Attempt},
     token::IdToken,
 };
 
@@ -14,14 +15,14 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::Crypto`] if a token cannot be signed.
-pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
-    let email = genuine::caller(Sender::Tasks);
-    let whole = issuer.id_token(AUDIENCE, email);
-    let google = issuer.keys().current();
+pub(super) fn steps(issuer: &str, keys: &KeyRing) -> Result<Vec<Step>, Error> {
+    let google = keys.current();
     let stranger = SigningKey::generate()?;
-    let account = Account::new(email);
+    let account = Account::new(genuine::caller(Sender::Tasks));
+    let whole = IdToken::new(issuer, AUDIENCE, &account, google.id());
     let by_google = |token: IdToken| token.sign(&google);
-    let as_other = |email: &str| issuer.token(AUDIENCE, email);
+    let as_other =
+        |email: &str| by_google(IdToken::new(issuer, AUDIENCE, &Account::new(email), google.id()));
     let valid = by_google(whole.clone())?;
     // Assembled, so that no secret scanner takes it for a real one.
     let access_token = format!("{}.{}", "ya29", "a0AfB_emulator-has-no-access-tokens");
@@ -90,7 +91,8 @@ pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
 
 /// A good task under a name of its own, so that dedup has no part in the refusal.
 fn task(name: &str) -> Delivery {
-    genuine::receipt(name, "A-1003", "ada@example.com").delivery()
+    let body = json!({"order": "A-1003", "email": "ada@example.com"});
+    Attempt::first("receipts", name).delivery().body(body.to_string())
 }
 
 fn refused(about: &'static str, reason: &'static str, delivery: Delivery) -> Step {
@@ -102,7 +104,8 @@ fn refused(about: &'static str, reason: &'static str, delivery: Delivery) -> Ste
     Step {
         about,
         job: "send-receipt",
-        delivery,
+        sender: Sender::Tasks,
+        act: Act::Deliver(delivery),
         expected: Expected { outcome: "refused", status, reason: Some(reason), caller: None },
     }
 }

@@ -1,89 +1,159 @@
 //! What the real senders deliver to the bundled jobs.
 
+use base64::{Engine, prelude::BASE64_STANDARD};
+use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{AUDIENCE, Expected, Step};
+use super::{
+    Act, Expected, Step,
+    stage::{BULK, RECEIPTS, RUN, STRICT, UPLOADS, UPLOADS_UNWRAPPED},
+    step::Call,
+};
 use crate::{
-    error::Error,
-    issuer::Issuer,
-    senders::{
-        Delivery, Method, Sender, eventarc::CloudEvent, pubsub::Push, scheduler::Run,
-        tasks::Attempt,
-    },
+    faults::Fault,
+    senders::{Sender, eventarc::CloudEvent},
 };
 
 /// The account of a sender, which its route admits and no other does.
 pub(super) fn caller(sender: Sender) -> &'static str {
     match sender {
-        Sender::Scheduler => "scheduler-caller@demo.iam.gserviceaccount.com",
-        Sender::Tasks => "tasks-caller@demo.iam.gserviceaccount.com",
-        Sender::PubSub => "pubsub-caller@demo.iam.gserviceaccount.com",
-        Sender::Eventarc => "events-caller@demo.iam.gserviceaccount.com",
+        Sender::Scheduler => "scheduler-caller@demo-project.iam.gserviceaccount.com",
+        Sender::Tasks => "tasks-caller@demo-project.iam.gserviceaccount.com",
+        Sender::PubSub => "pubsub-caller@demo-project.iam.gserviceaccount.com",
+        Sender::Eventarc => "events-caller@demo-project.iam.gserviceaccount.com",
     }
 }
 
-/// A task that the job `send-receipt` understands.
-pub(super) fn receipt(task: &str, order: &str, email: &str) -> Attempt {
-    Attempt {
-        headers: vec![("Content-Type".to_owned(), "application/json".to_owned())],
-        body: json!({"order": order, "email": email}).to_string().into_bytes(),
-        ..Attempt::first("receipts", task)
-    }
-}
-
-/// Every genuine delivery, in order.
-///
-/// # Errors
-/// [`Error::Crypto`] if a token cannot be signed.
-pub(super) fn steps(issuer: &Issuer) -> Result<Vec<Step>, Error> {
-    let report = Run { method: Method::Get, ..Run::new("daily-report") };
-    let sent = receipt("4711", "A-1001", "ada@example.com");
-    let retried = receipt("4712", "retry-me", "ada@example.com");
-    let slowed = receipt("4713", "slow-down", "ada@example.com");
-    let hopeless = receipt("4714", "A-1002", "nowhere");
-    let wrapped = upload("2070443601311540");
-    let unwrapped = upload("2070443601311541");
-    let poison = Push { data: b"not json".to_vec(), ..upload("2070443601311542") };
-    let dead_letter = Push { delivery_attempt: Some(5), ..poison.clone() };
+/// Every genuine delivery, in order. `token` is of Eventarc's account, whose events are delivered by hand;
+/// `receiver_url` is where tasks go.
+pub(super) fn steps(receiver_url: &str, token: &str) -> Vec<Step> {
+    let enqueue = |queue: &str, name: &str, order: &str, email: &str| {
+        let task = task(receiver_url, queue, name, order, email);
+        post(&format!("{queue}/tasks"), task)
+    };
+    let once = |call| Act::Call(None, vec![call]);
+    let twice = |call| Act::Call(Some(Fault::Duplicate), vec![call]);
     let event = |id| CloudEvent::object_finalized(id, "uploads", "a.pdf", &object());
+    let by_hand = |delivery: crate::senders::Delivery| Act::Deliver(delivery.bearer(token));
+    let ada = "ada@example.com";
+    let hopeless = Act::Call(
+        None,
+        // What asked the queue to ease off would come again.
+        vec![
+            Call { method: Method::DELETE, path: BULK.to_owned(), body: Value::Null },
+            enqueue(RECEIPTS, "4714", "A-1002", "nowhere"),
+        ],
+    );
 
-    let plan: [(&str, &str, Delivery, &str, u16); 14] = [
-        ("a scheduled run", "daily-report", report.delivery(), "done", 204),
-        ("a task", "send-receipt", sent.delivery(), "done", 204),
-        ("a task that fails", "send-receipt", retried.delivery(), "retry", 500),
-        ("its next attempt", "send-receipt", retried.after(500).delivery(), "done", 204),
-        ("the first task again", "send-receipt", sent.delivery(), "duplicate", 200),
-        ("the queue should ease off", "send-receipt", slowed.delivery(), "slow_down", 503),
-        ("a task that never can", "send-receipt", hopeless.delivery(), "gave_up", 200),
-        ("a push, wrapped", "index-upload", wrapped.wrapped(), "done", 204),
-        ("the same push again", "index-upload", wrapped.wrapped(), "duplicate", 200),
-        ("a push, unwrapped", "index-upload", unwrapped.unwrapped_with_metadata(), "done", 204),
-        ("no JSON, nowhere to put it", "index-upload", poison.wrapped(), "unreadable", 200),
-        ("no JSON, dead-letter topic", "index-upload", dead_letter.wrapped(), "unreadable", 422),
-        ("a CloudEvent, binary", "index-upload", event("e-1").binary(), "done", 204),
-        ("a CloudEvent, structured", "index-upload", event("e-2").structured(), "done", 204),
+    let (report, receipt, upload) = ("daily-report", "send-receipt", "index-upload");
+    use Sender::{Eventarc, PubSub, Scheduler, Tasks};
+    let plan: [(&str, Sender, &str, Act, &str, u16); 18] = [
+        ("a scheduled run", Scheduler, report, once(post(RUN, json!({}))), "done", 204),
+        ("a task", Tasks, receipt, twice(enqueue(RECEIPTS, "4711", "A-1001", ada)), "done", 204),
+        ("the same task again", Tasks, receipt, Act::Await, "duplicate", 200),
+        (
+            "a task that fails",
+            Tasks,
+            receipt,
+            once(enqueue(RECEIPTS, "4712", "retry-me", ada)),
+            "retry",
+            500,
+        ),
+        ("its next attempt", Tasks, receipt, Act::Await, "done", 204),
+        (
+            "the queue should ease off",
+            Tasks,
+            receipt,
+            once(enqueue(BULK, "4713", "slow-down", ada)),
+            "slow_down",
+            503,
+        ),
+        ("a task that never can", Tasks, receipt, hopeless, "gave_up", 200),
+        (
+            "a push, wrapped",
+            PubSub,
+            upload,
+            twice(publish(UPLOADS, &object().to_string())),
+            "done",
+            204,
+        ),
+        ("the same push again", PubSub, upload, Act::Await, "duplicate", 200),
+        (
+            "a push, unwrapped",
+            PubSub,
+            upload,
+            once(publish(UPLOADS_UNWRAPPED, &object().to_string())),
+            "done",
+            204,
+        ),
+        (
+            "no JSON, nowhere to put it",
+            PubSub,
+            upload,
+            once(publish(UPLOADS, "not json")),
+            "unreadable",
+            200,
+        ),
+        (
+            "no JSON, dead-letter topic",
+            PubSub,
+            upload,
+            once(publish(STRICT, "not json")),
+            "unreadable",
+            422,
+        ),
+        ("its 2nd attempt", PubSub, upload, Act::Await, "unreadable", 422),
+        ("its 3rd attempt", PubSub, upload, Act::Await, "unreadable", 422),
+        ("its 4th attempt", PubSub, upload, Act::Await, "unreadable", 422),
+        ("its 5th and last attempt", PubSub, upload, Act::Await, "unreadable", 422),
+        ("a CloudEvent, binary", Eventarc, upload, by_hand(event("e-1").binary()), "done", 204),
+        (
+            "a CloudEvent, structured",
+            Eventarc,
+            upload,
+            by_hand(event("e-2").structured()),
+            "done",
+            204,
+        ),
     ];
     plan.into_iter()
-        .map(|(about, job, delivery, outcome, status)| {
-            let caller = caller(delivery.sender);
-            let token = issuer.token(AUDIENCE, caller)?;
-            Ok(Step {
-                about,
-                job,
-                delivery: delivery.bearer(&token),
-                expected: Expected { outcome, status, reason: None, caller: Some(caller) },
-            })
+        .map(|(about, sender, job, act, outcome, status)| Step {
+            about,
+            job,
+            sender,
+            act,
+            expected: Expected { outcome, status, reason: None, caller: Some(caller(sender)) },
         })
         .collect()
 }
 
+fn post(path: &str, body: Value) -> Call {
+    Call { method: Method::POST, path: path.to_owned(), body }
+}
+
+/// A task that the job `send-receipt` understands.
+fn task(receiver_url: &str, queue: &str, name: &str, order: &str, email: &str) -> Value {
+    let (_, queue) = queue.split_once('/').unwrap_or_default();
+    json!({"task": {
+        "name": format!("{queue}/tasks/{name}"),
+        "httpRequest": {
+            "url": format!("{receiver_url}/tasks/send-receipt"),
+            "headers": {"Content-Type": "application/json"},
+            "body": BASE64_STANDARD.encode(json!({"order": order, "email": email}).to_string()),
+            "oidcToken": super::stage::oidc_token(Sender::Tasks),
+        },
+    }})
+}
+
 /// A Cloud Storage notification, as Pub/Sub carries it.
-fn upload(message_id: &str) -> Push {
-    let data = object().to_string();
-    Push::new("projects/demo/subscriptions/index-upload", message_id, data)
-        .attribute("eventType", "OBJECT_FINALIZE")
-        .attribute("bucketId", "uploads")
-        .attribute("objectId", "a.pdf")
+fn publish(topic: &str, data: &str) -> Call {
+    let attributes = json!({
+        "eventType": "OBJECT_FINALIZE",
+        "bucketId": "uploads",
+        "objectId": "a.pdf",
+    });
+    let message = json!({"data": BASE64_STANDARD.encode(data), "attributes": attributes});
+    post(&format!("{topic}:publish"), json!({"messages": [message]}))
 }
 
 fn object() -> Value {

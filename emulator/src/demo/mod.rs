@@ -2,63 +2,73 @@
 //! included, then come forgeries. Every delivery must leave exactly one record, and the right one.
 
 mod child;
-mod delivery;
 mod forged;
 mod genuine;
 mod report;
+mod stage;
+mod step;
 
 use std::{io::Write, path::Path};
 
 use self::{
     child::Receiver,
-    delivery::{Expected, Step},
     report::Report,
+    stage::Stage,
+    step::{Act, Answered, Expected, Step},
 };
-use crate::{error::Error, fire::Courier, issuer::Issuer};
+use crate::{error::Error, senders::Sender};
 
 /// The audience that the receiver is told and the tokens are for.
 const AUDIENCE: &str = "https://receiver.example.run.app";
 
-/// Starts an issuer and the receiver at `binary`, delivers everything, writes one line per delivery to `out` (with
+/// Starts an emulator and the receiver at `binary`, delivers everything, writes one line per delivery to `out` (with
 /// colours if `in_colour`), and stops both. `true` if every answer and every record was as expected.
 ///
 /// # Errors
 /// [`Error::Receiver`] if the receiver cannot be started, [`Error::Output`] if `out` cannot be written. Nothing is left
 /// running.
 pub async fn run(binary: &Path, in_colour: bool, out: &mut impl Write) -> Result<bool, Error> {
-    let issuer = Issuer::start(0).await?;
-    let mut receiver = Receiver::start(binary, &issuer).await?;
-    writeln!(out, "issuer {}, receiver {}", issuer.url(), receiver.url())?;
+    let mut stage = Stage::build().await?;
+    let mut receiver = Receiver::start(binary, &stage.emulator).await?;
+    stage.set_up(receiver.url()).await?;
+    writeln!(out, "emulator {}, receiver {}", stage.emulator.url(), receiver.url())?;
     let mut report = Report::new(in_colour);
-    let courier = Courier::new()?;
+
     report.heading(out, "what Google's senders deliver")?;
-    deliver(genuine::steps(&issuer)?, &courier, &mut receiver, &mut report, out).await?;
+    let token = stage.emulator.token(AUDIENCE, genuine::caller(Sender::Eventarc)).await?;
+    let steps = genuine::steps(receiver.url(), &token);
+    play(steps, &mut stage, &mut receiver, &mut report, out).await?;
+    let is_there = stage.has_dead_letter().await?;
+    report.found(out, "what was unreadable five times is in the dead-letter topic", is_there)?;
+
     report.heading(out, "what must be refused")?;
-    deliver(forged::steps(&issuer)?, &courier, &mut receiver, &mut report, out).await?;
+    let authority = &stage.emulator.google().authority;
+    let steps = forged::steps(authority.issuer(), authority.keys().await?)?;
+    play(steps, &mut stage, &mut receiver, &mut report, out).await?;
+
     report.stopped(receiver.stop().await);
-    issuer.stop().await;
+    stage.emulator.stop().await;
     report.verdict(out)?;
     Ok(report.is_clean())
 }
 
 /// One at a time, so that a record belongs to the delivery before it.
-async fn deliver(
+async fn play(
     steps: Vec<Step>,
-    courier: &Courier,
+    stage: &mut Stage,
     receiver: &mut Receiver,
     report: &mut Report,
     out: &mut impl Write,
 ) -> Result<(), Error> {
     for step in steps {
-        report.unexpected(receiver.surplus_records());
-        let url = format!("{}{}", receiver.url(), step.path());
-        match courier.deliver(&url, &step.delivery).await {
-            Ok(answer) => {
+        match stage.play(&step, receiver.url()).await {
+            Ok(answered) => {
                 let record = receiver.next_record().await;
-                report.delivered(out, &step, &answer, record.as_ref())?;
+                report.delivered(out, &step, answered, record.as_ref())?;
             }
             Err(fault) => report.undelivered(out, &step, &fault)?,
         }
     }
+    report.unexpected(receiver.surplus_records());
     Ok(())
 }

@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use serde_json::Value;
 
-use super::{Step, child::Ending};
-use crate::{error::Error, fire::Answer};
+use super::{Answered, Step, child::Ending};
+use crate::error::Error;
 
 /// Counts deliveries and records and keeps what was not as expected.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl Report {
         &mut self,
         out: &mut impl Write,
         step: &Step,
-        answer: &Answer,
+        answer: Answered,
         record: Option<&Value>,
     ) -> io::Result<()> {
         self.deliveries += 1;
@@ -88,6 +88,19 @@ impl Report {
         self.faults.push(format!("{} ({}): {fault}", step.path(), step.about));
         let text = self.paint(Paint::Bad, "no answer");
         writeln!(out, "✗ {:<9} {:<12} {:<28} {text}", step.sender(), step.job, step.about)
+    }
+
+    /// Writes a line of what was found beside the deliveries.
+    pub(super) fn found(
+        &mut self,
+        out: &mut impl Write,
+        about: &str,
+        is_there: bool,
+    ) -> io::Result<()> {
+        if !is_there {
+            self.faults.push(format!("missing: {about}"));
+        }
+        writeln!(out, "{} {about}", if is_there { "✓" } else { "✗" })
     }
 
     /// Counts records that no delivery accounts for.
@@ -140,7 +153,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::{demo::Expected, senders::tasks::Attempt};
+    use crate::{
+        demo::{Act, Expected},
+        senders::Sender,
+    };
 
     fn verdict(report: &Report) -> String {
         let mut out = Vec::new();
@@ -159,15 +175,9 @@ mod tests {
     fn line(reason: &'static str) -> String {
         let expected =
             Expected { outcome: "refused", status: 401, reason: Some(reason), caller: None };
-        let delivery = Attempt::first("receipts", "1").delivery();
-        let step = Step { about: "a forgery", job: "send-receipt", delivery, expected };
-        let answer = Answer {
-            status: 401,
-            headers: Vec::new(),
-            body: Vec::new(),
-            took: Duration::ZERO,
-            acknowledged: false,
-        };
+        let (sender, act) = (Sender::Tasks, Act::Await);
+        let step = Step { about: "a forgery", job: "send-receipt", sender, act, expected };
+        let answer = Answered { status: 401, took: Duration::ZERO };
         let record = json!({
             "sender": "tasks",
             "job": "send-receipt",
@@ -176,7 +186,7 @@ mod tests {
             "status": 401,
         });
         let mut out = Vec::new();
-        Report::new(false).delivered(&mut out, &step, &answer, Some(&record)).unwrap();
+        Report::new(false).delivered(&mut out, &step, answer, Some(&record)).unwrap();
         String::from_utf8(out).unwrap()
     }
 

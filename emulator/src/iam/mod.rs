@@ -1,13 +1,22 @@
 //! Who may do what: service accounts, policies, and the check that every other part asks.
 
 pub(crate) mod api;
+mod assertion;
 pub(crate) mod credentials;
-pub(crate) mod key;
+mod key;
+mod key_file;
 pub(crate) mod metadata;
 pub(crate) mod oauth;
 pub(crate) mod policy;
+mod principal;
 pub(crate) mod project;
 mod role;
+mod service_account;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub(crate) use principal::Principal;
+pub(crate) use service_account::ServiceAccount;
 
 use std::{
     collections::BTreeMap,
@@ -15,50 +24,17 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use self::policy::{Binding, Policy};
 use crate::{
-    account::Account,
-    api::error::{ApiError, Code},
+    api::{
+        call::from_json,
+        error::{ApiError, Code},
+    },
     project::Project,
     senders::Sender,
 };
-
-/// Who calls the control plane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Principal {
-    /// The person at the laptop, an owner of the project.
-    Developer,
-    /// A service account or one of Google's agents, by email.
-    Account(String),
-}
-
-impl Principal {
-    /// As a policy's binding names it.
-    pub(crate) fn member(&self) -> String {
-        match self {
-            Principal::Developer => "user:developer@example.com".to_owned(),
-            Principal::Account(email) => format!("serviceAccount:{email}"),
-        }
-    }
-}
-
-/// A service account as the API shows it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct ServiceAccount {
-    /// `projects/PROJECT/serviceAccounts/EMAIL`.
-    pub(crate) name: String,
-    pub(crate) project_id: String,
-    pub(crate) unique_id: String,
-    pub(crate) email: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) display_name: String,
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub(crate) description: String,
-    pub(crate) etag: String,
-    pub(crate) oauth2_client_id: String,
-}
 
 /// Accounts, their keys, and the policies of all resources.
 #[derive(Debug)]
@@ -70,18 +46,19 @@ pub(crate) struct Iam {
 /// What is saved and restored.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct State {
+struct State {
     /// By email.
-    pub(crate) accounts: BTreeMap<String, ServiceAccount>,
-    /// By resource name.
-    pub(crate) policies: BTreeMap<String, Policy>,
+    accounts: BTreeMap<String, ServiceAccount>,
+    /// By the name of the resource.
+    policies: BTreeMap<String, Policy>,
     /// The public halves of accounts' keys, by key id.
-    pub(crate) keys: BTreeMap<String, key::PublicKey>,
+    keys: BTreeMap<String, key::PublicKey>,
 }
 
 impl Iam {
-    /// The project with its owner and the senders' agents. With `legacy_agents` Pub/Sub's agent holds no role, as in
-    /// projects of before April 2021 (<https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions>).
+    /// The project with its owner, the default account and the senders' agents. With `legacy_agents` Pub/Sub's agent
+    /// holds no role, as in projects of before April 2021
+    /// (<https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions>).
     pub(crate) fn new(project: Project, legacy_agents: bool) -> Iam {
         let mut bindings = vec![Binding::new("roles/owner", &Principal::Developer.member())];
         for (sender, role) in [
@@ -95,49 +72,14 @@ impl Iam {
         }
         let mut state = State::default();
         state.policies.insert(project.name(), Policy::of(bindings));
-        Iam { project, state: Mutex::new(state) }
-    }
-
-    /// The state, for one short look or change.
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The account of that email or unique id, if it exists.
-    pub(crate) fn account(&self, email_or_id: &str) -> Option<ServiceAccount> {
-        let state = self.state();
-        let by_id = || state.accounts.values().find(|account| account.unique_id == email_or_id);
-        state.accounts.get(email_or_id).or_else(by_id).cloned()
-    }
-
-    /// A new account: `id` is what stands before the `@`.
-    ///
-    /// # Errors
-    /// 409 if it exists.
-    pub(crate) fn create_account(&self, id: &str) -> Result<ServiceAccount, ApiError> {
-        let email = format!("{id}@{}.iam.gserviceaccount.com", self.project.id);
-        let unique_id = Account::new(email.as_str()).unique_id;
-        let account = ServiceAccount {
-            name: self.account_name(&email),
-            project_id: self.project.id.clone(),
-            oauth2_client_id: unique_id.clone(),
-            unique_id,
-            display_name: String::new(),
-            description: String::new(),
-            etag: policy::etag(1),
-            email: email.clone(),
+        // It exists, and holds no role, as where organisations keep the default of May 2024
+        // (<https://cloud.google.com/iam/docs/service-account-types#default>).
+        let default = ServiceAccount {
+            display_name: "Compute Engine default service account".to_owned(),
+            ..ServiceAccount::new(&project, project.default_account_email())
         };
-        let mut state = self.state();
-        if state.accounts.contains_key(&email) {
-            return Err(ApiError::exists(format!("Service account {id}")));
-        }
-        state.accounts.insert(email, account.clone());
-        Ok(account)
-    }
-
-    /// `projects/PROJECT/serviceAccounts/EMAIL`.
-    pub(crate) fn account_name(&self, email: &str) -> String {
-        format!("{}/serviceAccounts/{email}", self.project.name())
+        state.accounts.insert(default.email.clone(), default);
+        Iam { project, state: Mutex::new(state) }
     }
 
     /// Whether `principal` has `permission` on `resource`, by the policy of the resource or of the project.
@@ -145,12 +87,10 @@ impl Iam {
         let state = self.state();
         let project = self.project.name();
         let policies = [resource, &project];
-        policies.iter().filter_map(|name| state.policies.get(*name)).any(|policy| {
-            policy
-                .bindings
-                .iter()
-                .any(|binding| binding.names(principal) && role::grants(&binding.role, permission))
-        })
+        policies
+            .iter()
+            .filter_map(|name| state.policies.get(*name))
+            .any(|policy| policy.allows(principal, permission))
     }
 
     /// [`allows`](Iam::allows), or Google's 403.
@@ -170,7 +110,7 @@ impl Iam {
             "Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
         );
         Err(ApiError {
-            details: vec![serde_json::json!({
+            details: vec![json!({
                 "@type": "type.googleapis.com/google.rpc.ErrorInfo",
                 "reason": "IAM_PERMISSION_DENIED",
                 "domain": "iam.googleapis.com",
@@ -189,15 +129,52 @@ impl Iam {
         principal: &Principal,
         email: &str,
     ) -> Result<(), ApiError> {
-        if self.account(email).is_none() {
+        let Some(account) = self.account(email) else {
             return Err(ApiError::not_found(format!("Service account {email}")));
-        }
-        self.require(principal, "iam.serviceAccounts.actAs", &self.account_name(email))
+        };
+        self.require(principal, "iam.serviceAccounts.actAs", &account.name)
     }
 
     /// Drops the policy of a resource that was deleted.
     pub(crate) fn forget(&self, resource: &str) {
         self.state().policies.remove(resource);
+    }
+
+    /// Accounts, policies and public keys, to be imported again.
+    pub(crate) fn export(&self) -> Value {
+        serde_json::to_value(&*self.state()).unwrap_or_default()
+    }
+
+    /// Replaces everything by what was exported.
+    ///
+    /// # Errors
+    /// 400 if it is of another shape or of another project, or would leave the project without its owner.
+    pub(crate) fn import(&self, state: Value) -> Result<(), ApiError> {
+        let state: State = from_json(state)?;
+        let own = &self.project.id;
+        if let Some(other) = state.accounts.values().find(|one| one.project_id != *own) {
+            let (email, project) = (&other.email, &other.project_id);
+            return Err(ApiError::invalid(format!(
+                "{email} is an account of project '{project}'; this emulator has '{own}': start it with that project."
+            )));
+        }
+        let bindings = state.policies.get(&self.project.name()).map(|one| one.bindings.as_slice());
+        policy::check_owner(bindings.unwrap_or_default())?;
+        *self.state() = state;
+        Ok(())
+    }
+
+    /// Gives somebody a role in the whole project, as an owner does.
+    #[cfg(test)]
+    pub(crate) fn grant(&self, role: &str, principal: &Principal) {
+        let binding = policy::Binding::new(role, &principal.member());
+        let mut state = self.state();
+        state.policies.entry(self.project.name()).or_default().bindings.push(binding);
+    }
+
+    /// The state, for one short look or change.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -240,10 +217,32 @@ mod tests {
     }
 
     #[test]
-    fn an_account_that_exists_is_not_made_again() {
+    fn what_was_exported_is_restored_whole() {
+        let iam = iam(true);
+        iam.create_account("caller").unwrap();
+        let exported = iam.export();
+        let other = Iam::new(Project::default(), false);
+        other.create_account("stranger").unwrap();
+        other.import(exported.clone()).unwrap();
+        assert_eq!(other.export(), exported);
+        assert!(other.account("caller@demo-project.iam.gserviceaccount.com").is_some());
+    }
+
+    #[test]
+    fn a_state_that_cannot_be_used_is_refused_and_changes_nothing() {
         let iam = iam(false);
-        let account = iam.create_account("caller").unwrap();
-        assert_eq!(iam.account(&account.unique_id), Some(account));
-        assert_eq!(iam.create_account("caller").unwrap_err().http_status(), 409);
+        let exported = iam.export();
+        let elsewhere = Iam::new(Project { id: "elsewhere".to_owned(), number: 7 }, false).export();
+        let without_owner = json!({"accounts": {}, "policies": {}, "keys": {}});
+        for (state, said) in [
+            (elsewhere, "project 'elsewhere'"),
+            (without_owner, "roles/owner"),
+            (json!({"accounts": {}}), "missing field"),
+        ] {
+            let fault = iam.import(state).unwrap_err();
+            assert_eq!(fault.http_status(), 400);
+            assert!(fault.message.contains(said), "{}", fault.message);
+        }
+        assert_eq!(iam.export(), exported);
     }
 }

@@ -2,55 +2,70 @@
 //!
 //! Source: <https://cloud.google.com/iam/docs/understanding-roles>.
 
+/// What a sender's agent mints with.
+const MINTING: [&str; 2] =
+    ["iam.serviceAccounts.getAccessToken", "iam.serviceAccounts.getOpenIdToken"];
+
 /// Roles and the permissions, or their beginnings, that each grants.
-const ROLES: [(&str, &[&str]); 26] = [
+const ROLES: &[(&str, &[&str])] = &[
     (
         "roles/editor",
         &[
+            "artifactregistry.",
+            "cloudbuild.",
+            "cloudfunctions.",
             "cloudscheduler.",
             "cloudtasks.",
-            "iam.serviceAccounts.actAs",
+            "iam.serviceAccountKeys.",
+            "iam.serviceAccounts.",
             "pubsub.",
-            "run.",
-            "cloudbuild.",
-            "artifactregistry.",
-            "serviceusage.",
             "resourcemanager.projects.get",
-            "iam.serviceAccounts.get",
-            "iam.serviceAccounts.list",
-            "iam.serviceAccounts.create",
-            "iam.serviceAccounts.delete",
+            "run.",
+            "serviceusage.",
+            "storage.",
         ],
     ),
     (
         "roles/viewer",
         &[
-            "resourcemanager.projects.get",
-            "iam.serviceAccounts.get",
-            "iam.serviceAccounts.list",
+            "artifactregistry.repositories.get",
+            "artifactregistry.repositories.list",
+            "cloudbuild.builds.get",
+            "cloudfunctions.functions.get",
             "cloudscheduler.jobs.get",
             "cloudscheduler.jobs.list",
             "cloudtasks.queues.get",
             "cloudtasks.queues.list",
             "cloudtasks.tasks.get",
             "cloudtasks.tasks.list",
-            "pubsub.topics.get",
-            "pubsub.topics.list",
+            "iam.serviceAccountKeys.get",
+            "iam.serviceAccountKeys.list",
+            "iam.serviceAccounts.get",
+            "iam.serviceAccounts.getIamPolicy",
+            "iam.serviceAccounts.list",
             "pubsub.subscriptions.get",
             "pubsub.subscriptions.list",
+            "pubsub.topics.get",
+            "pubsub.topics.list",
+            "resourcemanager.projects.get",
+            "resourcemanager.projects.getIamPolicy",
             "run.services.get",
+            "run.services.getIamPolicy",
             "run.services.list",
+            "serviceusage.services.get",
+            "serviceusage.services.list",
         ],
     ),
+    ("roles/artifactregistry.admin", &["artifactregistry."]),
+    ("roles/cloudbuild.builds.editor", &["cloudbuild.builds."]),
     ("roles/cloudscheduler.admin", &["cloudscheduler."]),
     ("roles/cloudscheduler.jobRunner", &["cloudscheduler.jobs.run"]),
     ("roles/cloudscheduler.viewer", &["cloudscheduler.jobs.get", "cloudscheduler.jobs.list"]),
-    (
-        "roles/cloudscheduler.serviceAgent",
-        &["iam.serviceAccounts.getAccessToken", "iam.serviceAccounts.getOpenIdToken"],
-    ),
+    ("roles/cloudscheduler.serviceAgent", &MINTING),
     ("roles/cloudtasks.admin", &["cloudtasks."]),
     ("roles/cloudtasks.enqueuer", &["cloudtasks.tasks.create"]),
+    ("roles/cloudtasks.queueAdmin", &["cloudtasks.queues."]),
+    ("roles/cloudtasks.taskDeleter", &["cloudtasks.tasks.delete"]),
     ("roles/cloudtasks.taskRunner", &["cloudtasks.tasks.run"]),
     (
         "roles/cloudtasks.viewer",
@@ -61,74 +76,42 @@ const ROLES: [(&str, &[&str]); 26] = [
             "cloudtasks.tasks.list",
         ],
     ),
-    ("roles/cloudtasks.queueAdmin", &["cloudtasks.queues."]),
-    (
-        "roles/cloudtasks.serviceAgent",
-        &["iam.serviceAccounts.getAccessToken", "iam.serviceAccounts.getOpenIdToken"],
-    ),
-    ("roles/pubsub.admin", &["pubsub."]),
-    (
-        "roles/pubsub.editor",
-        &[
-            "pubsub.topics.create",
-            "pubsub.topics.delete",
-            "pubsub.topics.update",
-            "pubsub.topics.publish",
-            "pubsub.topics.get",
-            "pubsub.topics.list",
-            "pubsub.topics.attachSubscription",
-            "pubsub.subscriptions.create",
-            "pubsub.subscriptions.delete",
-            "pubsub.subscriptions.update",
-            "pubsub.subscriptions.get",
-            "pubsub.subscriptions.list",
-            "pubsub.subscriptions.consume",
-        ],
-    ),
-    ("roles/pubsub.publisher", &["pubsub.topics.publish"]),
-    (
-        "roles/pubsub.subscriber",
-        &["pubsub.subscriptions.consume", "pubsub.topics.attachSubscription"],
-    ),
-    (
-        "roles/pubsub.viewer",
-        &[
-            "pubsub.topics.get",
-            "pubsub.topics.list",
-            "pubsub.subscriptions.get",
-            "pubsub.subscriptions.list",
-        ],
-    ),
-    (
-        "roles/pubsub.serviceAgent",
-        &["iam.serviceAccounts.getAccessToken", "iam.serviceAccounts.getOpenIdToken"],
-    ),
-    ("roles/run.admin", &["run."]),
-    (
-        "roles/run.developer",
-        &[
-            "run.services.create",
-            "run.services.delete",
-            "run.services.get",
-            "run.services.getIamPolicy",
-            "run.services.list",
-            "run.services.update",
-            "run.routes.invoke",
-        ],
-    ),
-    ("roles/run.invoker", &["run.routes.invoke"]),
-    ("roles/run.viewer", &["run.services.get", "run.services.getIamPolicy", "run.services.list"]),
+    ("roles/cloudtasks.serviceAgent", &MINTING),
+    ("roles/iam.securityAdmin", &[".getIamPolicy", ".setIamPolicy"]),
     (
         "roles/iam.serviceAccountAdmin",
         &[
             "iam.serviceAccounts.create",
             "iam.serviceAccounts.delete",
+            "iam.serviceAccounts.disable",
+            "iam.serviceAccounts.enable",
             "iam.serviceAccounts.get",
             "iam.serviceAccounts.getIamPolicy",
             "iam.serviceAccounts.list",
             "iam.serviceAccounts.setIamPolicy",
             "iam.serviceAccounts.update",
             "resourcemanager.projects.get",
+        ],
+    ),
+    (
+        "roles/iam.serviceAccountCreator",
+        &["iam.serviceAccounts.create", "iam.serviceAccounts.get", "iam.serviceAccounts.list"],
+    ),
+    (
+        "roles/iam.serviceAccountKeyAdmin",
+        &["iam.serviceAccountKeys.", "iam.serviceAccounts.get", "iam.serviceAccounts.list"],
+    ),
+    ("roles/iam.serviceAccountOpenIdTokenCreator", &["iam.serviceAccounts.getOpenIdToken"]),
+    (
+        "roles/iam.serviceAccountTokenCreator",
+        &[
+            "iam.serviceAccounts.get",
+            "iam.serviceAccounts.getAccessToken",
+            "iam.serviceAccounts.getOpenIdToken",
+            "iam.serviceAccounts.implicitDelegation",
+            "iam.serviceAccounts.list",
+            "iam.serviceAccounts.signBlob",
+            "iam.serviceAccounts.signJwt",
         ],
     ),
     (
@@ -140,39 +123,100 @@ const ROLES: [(&str, &[&str]); 26] = [
             "resourcemanager.projects.get",
         ],
     ),
+    ("roles/pubsub.admin", &["pubsub."]),
     (
-        "roles/iam.serviceAccountTokenCreator",
+        "roles/pubsub.editor",
         &[
-            "iam.serviceAccounts.getAccessToken",
-            "iam.serviceAccounts.getOpenIdToken",
-            "iam.serviceAccounts.signBlob",
-            "iam.serviceAccounts.signJwt",
-            "iam.serviceAccounts.get",
-            "iam.serviceAccounts.list",
+            "pubsub.subscriptions.consume",
+            "pubsub.subscriptions.create",
+            "pubsub.subscriptions.delete",
+            "pubsub.subscriptions.get",
+            "pubsub.subscriptions.list",
+            "pubsub.subscriptions.update",
+            "pubsub.topics.attachSubscription",
+            "pubsub.topics.create",
+            "pubsub.topics.delete",
+            "pubsub.topics.detachSubscription",
+            "pubsub.topics.get",
+            "pubsub.topics.list",
+            "pubsub.topics.publish",
+            "pubsub.topics.update",
         ],
     ),
-    ("roles/iam.serviceAccountOpenIdTokenCreator", &["iam.serviceAccounts.getOpenIdToken"]),
+    ("roles/pubsub.publisher", &["pubsub.topics.publish"]),
+    (
+        "roles/pubsub.subscriber",
+        &["pubsub.subscriptions.consume", "pubsub.topics.attachSubscription"],
+    ),
+    (
+        "roles/pubsub.viewer",
+        &[
+            "pubsub.subscriptions.get",
+            "pubsub.subscriptions.list",
+            "pubsub.topics.get",
+            "pubsub.topics.list",
+        ],
+    ),
+    ("roles/pubsub.serviceAgent", &MINTING),
+    (
+        "roles/resourcemanager.projectIamAdmin",
+        &[
+            "resourcemanager.projects.get",
+            "resourcemanager.projects.getIamPolicy",
+            "resourcemanager.projects.setIamPolicy",
+        ],
+    ),
+    ("roles/run.admin", &["run."]),
+    (
+        "roles/run.developer",
+        &[
+            "run.routes.invoke",
+            "run.services.create",
+            "run.services.delete",
+            "run.services.get",
+            "run.services.getIamPolicy",
+            "run.services.list",
+            "run.services.update",
+        ],
+    ),
+    ("roles/run.invoker", &["run.routes.invoke"]),
+    ("roles/run.servicesInvoker", &["run.routes.invoke"]),
+    ("roles/run.viewer", &["run.services.get", "run.services.getIamPolicy", "run.services.list"]),
+    ("roles/serviceusage.serviceUsageAdmin", &["serviceusage.services."]),
+    (
+        "roles/serviceusage.serviceUsageConsumer",
+        &["serviceusage.services.get", "serviceusage.services.list"],
+    ),
 ];
 
 /// What even an owner has to be granted.
-const NOT_THE_OWNER_S: [&str; 4] = [
+const NOT_THE_OWNER_S: [&str; 5] = [
     "iam.serviceAccounts.getAccessToken",
     "iam.serviceAccounts.getOpenIdToken",
+    "iam.serviceAccounts.implicitDelegation",
     "iam.serviceAccounts.signBlob",
     "iam.serviceAccounts.signJwt",
 ];
 
 /// Whether `role` has `permission`. A role that is not in the table grants nothing.
 pub(super) fn grants(role: &str, permission: &str) -> bool {
-    if role == "roles/owner" {
-        return !NOT_THE_OWNER_S.contains(&permission);
+    match role {
+        "roles/owner" => return !NOT_THE_OWNER_S.contains(&permission),
+        // An editor changes resources and not who may.
+        "roles/editor"
+            if NOT_THE_OWNER_S.contains(&permission) || permission.ends_with(".setIamPolicy") =>
+        {
+            return false;
+        }
+        _ => {}
     }
-    let matches = |granted: &&str| {
-        *granted == permission || (granted.ends_with('.') && permission.starts_with(*granted))
+    let matches = |granted: &str| {
+        granted == permission
+            || (granted.ends_with('.') && permission.starts_with(granted))
+            || (granted.starts_with('.') && permission.ends_with(granted))
     };
-    ROLES
-        .iter()
-        .any(|(name, granted)| *name == role && granted.iter().any(|granted| matches(&granted)))
+    let role = ROLES.iter().find(|(name, _)| *name == role);
+    role.is_some_and(|(_, granted)| granted.iter().any(|granted| matches(granted)))
 }
 
 #[cfg(test)]
@@ -181,12 +225,29 @@ mod tests {
 
     #[test]
     fn a_role_grants_what_it_names_and_nothing_beside() {
-        assert!(grants("roles/cloudtasks.enqueuer", "cloudtasks.tasks.create"));
-        assert!(!grants("roles/cloudtasks.enqueuer", "cloudtasks.tasks.delete"));
-        assert!(grants("roles/run.admin", "run.services.setIamPolicy"));
-        assert!(!grants("roles/run.developer", "run.services.setIamPolicy"));
-        assert!(!grants("roles/nobody.knows", "run.routes.invoke"));
-        assert!(grants("roles/owner", "iam.serviceAccounts.actAs"));
-        assert!(!grants("roles/owner", "iam.serviceAccounts.getOpenIdToken"));
+        for (role, permission, granted) in [
+            ("roles/cloudtasks.enqueuer", "cloudtasks.tasks.create", true),
+            ("roles/cloudtasks.enqueuer", "cloudtasks.tasks.delete", false),
+            ("roles/run.admin", "run.services.setIamPolicy", true),
+            ("roles/run.developer", "run.services.setIamPolicy", false),
+            ("roles/iam.securityAdmin", "pubsub.topics.setIamPolicy", true),
+            ("roles/iam.securityAdmin", "pubsub.topics.get", false),
+            ("roles/nobody.knows", "run.routes.invoke", false),
+            ("roles/owner", "iam.serviceAccounts.actAs", true),
+            ("roles/owner", "iam.serviceAccounts.getOpenIdToken", false),
+            ("roles/editor", "iam.serviceAccounts.actAs", true),
+            ("roles/editor", "iam.serviceAccounts.getAccessToken", false),
+            ("roles/editor", "run.services.setIamPolicy", false),
+        ] {
+            assert_eq!(grants(role, permission), granted, "{role} {permission}");
+        }
+    }
+
+    #[test]
+    fn each_role_stands_in_the_table_once() {
+        let mut names: Vec<&str> = ROLES.iter().map(|(name, _)| *name).collect();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), ROLES.len());
     }
 }

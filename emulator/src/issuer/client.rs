@@ -109,7 +109,9 @@ mod tests {
         let fault = issuer.token("a", "b").await.unwrap_err().to_string();
         assert!(fault.starts_with(&format!("no emulator answers at {url}: ")), "{fault}");
         assert!(
-            fault.ends_with("; start one with `emulator serve`, or name another with --issuer-url"),
+            fault.ends_with(
+                "; start one with `emulator serve`, or name another with --emulator-url"
+            ),
             "{fault}"
         );
         assert_eq!(fault.matches(&url).count(), 1, "{fault}");

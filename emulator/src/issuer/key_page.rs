@@ -1,6 +1,9 @@
 //! How the keys are handed out: Google's caching headers, and outages on demand.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use actix_web::{HttpResponse, http::StatusCode};
 use jiff::{SignedDuration, Timestamp};
@@ -16,6 +19,8 @@ pub enum KeyAnswer {
     Status(u16),
     /// 200 with a body of choice: a broken or hostile key server.
     Body(String),
+    /// The keys, so much later; or at once what is set meanwhile: the key server is slow.
+    Slow(Duration),
     /// Nothing, until another answer is set, which waiting requests then get: the key server hangs.
     Hold,
 }
@@ -46,13 +51,22 @@ impl KeyPage {
     pub(crate) async fn respond(&self, keys: &Value) -> HttpResponse {
         self.fetches.fetch_add(1, Ordering::SeqCst);
         let mut answers = self.answer.subscribe();
-        // An error means that the sender is gone, and it lives in `self`.
-        let answer = match answers.wait_for(|answer| *answer != KeyAnswer::Hold).await {
-            Ok(answer) => answer.clone(),
-            Err(_) => KeyAnswer::Status(503),
-        };
+        let mut answer = answers.borrow_and_update().clone();
+        if let KeyAnswer::Slow(delay) = answer {
+            answer = match tokio::time::timeout(delay, answers.changed()).await {
+                Ok(_) => answers.borrow_and_update().clone(),
+                Err(_) => KeyAnswer::Keys,
+            };
+        }
+        if answer == KeyAnswer::Hold {
+            // An error means that the sender is gone, and it lives in `self`.
+            answer = match answers.wait_for(|answer| *answer != KeyAnswer::Hold).await {
+                Ok(answer) => answer.clone(),
+                Err(_) => KeyAnswer::Status(503),
+            };
+        }
         match answer {
-            KeyAnswer::Keys => self.cacheable(keys.to_string()),
+            KeyAnswer::Keys | KeyAnswer::Slow(_) => self.cacheable(keys.to_string()),
             KeyAnswer::Body(body) => self.cacheable(body),
             KeyAnswer::Status(status) => HttpResponse::build(
                 StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),

@@ -105,7 +105,7 @@ fn test_permissions(google: &Google, call: &Call, name: &str) -> Result<Value, A
 
 /// Google's answer to what it does not have.
 fn unbuilt(what: &str) -> ApiError {
-    ApiError::new(Code::Unimplemented, format!("This emulator does not have {what} of Pub/Sub."))
+    ApiError::invalid(format!("This emulator does not have {what} of Pub/Sub."))
 }
 
 /// That a resource sets none of the fields that Google has and this emulator has not.
@@ -124,6 +124,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::api::error::Code;
     use crate::{
         Emulator,
         emulator::Options,
@@ -419,9 +420,7 @@ mod tests {
         let stand = Stand::new().await;
         let account = stand.google.iam.create_account("pusher").unwrap();
         let editor = Principal::Account(stand.google.iam.create_account("editor").unwrap().email);
-        let role = crate::iam::policy::Binding::new("roles/pubsub.editor", &editor.member());
-        let project = stand.google.project.name();
-        stand.google.iam.state().policies.get_mut(&project).unwrap().bindings.push(role);
+        stand.google.iam.grant("roles/pubsub.editor", &editor);
         let body = |config: Value| json!({"topic": "projects/demo-project/topics/orders", "pushConfig": config});
         let token = json!({"serviceAccountEmail": account.email});
         let config = json!({"pushEndpoint": "https://x.example", "oidcToken": token});

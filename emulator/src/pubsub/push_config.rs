@@ -7,10 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    api::{
-        error::{ApiError, Code},
-        wire::is_default,
-    },
+    api::{error::ApiError, wire::is_default},
     tokens::{Auth, OidcToken},
 };
 
@@ -84,8 +81,7 @@ impl PushConfig {
             match (name.as_str(), value.as_str()) {
                 (VERSION, "v1" | "v1beta2") => {}
                 (VERSION, "v1beta1") => {
-                    return Err(ApiError::new(
-                        Code::Unimplemented,
+                    return Err(ApiError::invalid(
                         "This emulator does not push in the format of v1beta1; set x-goog-version to v1.",
                     ));
                 }

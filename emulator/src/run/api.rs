@@ -1,14 +1,132 @@
-//! Stub.
+//! The Admin API's calls: Knative's paths as gcloud uses them, IAM's, and reading by version 2.
+//!
+//! Sources: <https://cloud.google.com/run/docs/reference/rest/v1/namespaces.services>,
+//! <https://cloud.google.com/run/docs/reference/rest/v1/projects.locations.services>.
+
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::{name::ServiceName, operations::Operations, v2};
 use crate::{
     api::{call::Call, error::ApiError},
     google::Google,
 };
 
 /// Answers one call.
-pub(crate) async fn answer(_google: &Arc<Google>, call: &Call) -> Result<Value, ApiError> {
-    Err(call.unknown())
+pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, ApiError> {
+    let (method, segments, verb) = call.route();
+    match (segments.as_slice(), verb) {
+        (["apis", "serving.knative.dev", "v1", "namespaces", _, rest @ ..], "") => {
+            let operations = Operations { google, call, region: region_of_host(&call.host) };
+            knative(&operations, method, rest).await
+        }
+        (["v1", "projects", _, "locations", region, rest @ ..], "") => {
+            knative(&operations_in(google, call, region), method, rest).await
+        }
+        (["v2", "projects", _, "locations", region, "services", rest @ ..], "") => {
+            let operations = operations_in(google, call, region);
+            match (method, rest) {
+                ("GET", []) => v2::list(&operations),
+                ("GET", [service]) => v2::get(&operations, service),
+                _ => Err(call.unknown()),
+            }
+        }
+        (["v1" | "v2", "projects", _, "locations", region, "services", service], verb) => {
+            policy(google, call, &ServiceName::new(region, service), method, verb)
+        }
+        _ => Err(call.unknown()),
+    }
+}
+
+fn operations_in<'a>(google: &'a Arc<Google>, call: &'a Call, region: &'a str) -> Operations<'a> {
+    // `-` stands for all of them (<https://google.aip.dev/159>).
+    Operations { google, call, region: Some(region).filter(|region| *region != "-") }
+}
+
+async fn knative(
+    operations: &Operations<'_>,
+    method: &str,
+    resource: &[&str],
+) -> Result<Value, ApiError> {
+    match (method, resource) {
+        ("POST", ["services"]) => operations.create().await,
+        ("GET", ["services"]) => operations.list(),
+        ("GET", ["services", service]) => operations.get(service),
+        ("PUT", ["services", service]) => operations.replace(service),
+        ("DELETE", ["services", service]) => operations.delete(service).await,
+        ("GET", ["revisions"]) => operations.revisions(),
+        ("GET", ["revisions", revision]) => operations.revision(revision),
+        _ => Err(operations.call.unknown()),
+    }
+}
+
+fn policy(
+    google: &Google,
+    call: &Call,
+    name: &ServiceName,
+    method: &str,
+    verb: &str,
+) -> Result<Value, ApiError> {
+    let Google { run, iam, project, .. } = google;
+    let resource = name.resource(project);
+    if !run.state().services.contains_key(name) {
+        return Err(name.missing(project));
+    }
+    match (method, verb) {
+        ("GET" | "POST", "getIamPolicy") => {
+            iam.get_policy(call, "run.services.getIamPolicy", &resource)
+        }
+        ("POST", "setIamPolicy") => iam.set_policy(call, "run.services.setIamPolicy", &resource),
+        ("POST", "testIamPermissions") => {
+            let asked: Value = call.json()?;
+            let asked = asked.get("permissions").and_then(Value::as_array);
+            let held = asked.into_iter().flatten().filter(|permission| {
+                let permission = permission.as_str().unwrap_or_default();
+                iam.allows(&call.principal, permission, &resource)
+            });
+            Ok(json!({"permissions": held.collect::<Vec<_>>()}))
+        }
+        _ => Err(call.unknown()),
+    }
+}
+
+/// The region that a host stands for: `us-central1-run.googleapis.com`, and here `us-central1-run.localhost`.
+fn region_of_host(host: &str) -> Option<&str> {
+    host.split(['.', ':']).next()?.strip_suffix("-run")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::lab::{Lab, RECEIVER};
+
+    #[tokio::test]
+    async fn a_policy_belongs_to_a_service_that_exists() {
+        let lab = Lab::start().await;
+        lab.bind("allUsers").await;
+        let (_, policy) = lab.api("GET", &format!("{RECEIVER}:getIamPolicy"), Value::Null).await;
+        assert_eq!(policy["bindings"][0]["members"], json!(["allUsers"]));
+        let missing = RECEIVER.replace("receiver", "missing");
+        for (method, verb) in [("GET", "getIamPolicy"), ("POST", "setIamPolicy")] {
+            let (status, _) = lab.api(method, &format!("{missing}:{verb}"), json!({})).await;
+            assert_eq!(status, 404, "{verb}");
+        }
+        let asked = ["run.services.get", "iam.serviceAccounts.getOpenIdToken"];
+        let path = format!("{RECEIVER}:testIamPermissions");
+        let (_, held) = lab.api("POST", &path, json!({"permissions": asked})).await;
+        assert_eq!(held, json!({"permissions": ["run.services.get"]}));
+    }
+
+    #[test]
+    fn a_host_s_first_label_names_the_region() {
+        for (host, region) in [
+            ("us-central1-run.localhost:8800", Some("us-central1")),
+            ("europe-west1-run.googleapis.com", Some("europe-west1")),
+            ("run.localhost:8800", None),
+            ("127.0.0.1:8800", None),
+        ] {
+            assert_eq!(region_of_host(host), region);
+        }
+    }
 }

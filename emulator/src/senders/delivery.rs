@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use bytes::Bytes;
+
 use super::{Method, Sender};
 
 /// One HTTP request as a sender makes it, without the URL. It has no token yet: see [`bearer`](Delivery::bearer).
@@ -15,8 +17,8 @@ pub struct Delivery {
     pub method: Method,
     /// Names as Google spells them, in order; a name may come twice.
     pub headers: Vec<(String, String)>,
-    /// The body's bytes; empty for none.
-    pub body: Vec<u8>,
+    /// The body's bytes, which clones share; empty for none.
+    pub body: Bytes,
 }
 
 impl Delivery {
@@ -44,7 +46,7 @@ impl Delivery {
 
     /// The same with another body.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Delivery {
-        self.body = body.into();
+        self.body = Bytes::from(body.into());
         self
     }
 }

@@ -126,7 +126,7 @@ impl CloudEvent {
 
 fn event(mut headers: Vec<(String, String)>, body: Vec<u8>) -> Delivery {
     headers.push(header("User-Agent", USER_AGENT));
-    Delivery { sender: Sender::Eventarc, method: Method::Post, headers, body }
+    Delivery { sender: Sender::Eventarc, method: Method::Post, headers, body: body.into() }
 }
 
 /// HTTP binding §3.1.3.2: space, quote, percent and what is not printable ASCII become `%XX` of their UTF-8 bytes.

@@ -11,10 +11,15 @@ mod method;
 pub use delivery::Delivery;
 pub use method::Method;
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
-/// Who delivers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+
+/// Who delivers. In JSON and on the command line it goes by its [`name`](Sender::name).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Sender {
     /// Cloud Scheduler.
     Scheduler,
@@ -27,6 +32,16 @@ pub enum Sender {
 }
 
 impl Sender {
+    /// One word in lower case: `scheduler`, `tasks`, `pubsub` or `eventarc`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Sender::Scheduler => "scheduler",
+            Sender::Tasks => "tasks",
+            Sender::PubSub => "pubsub",
+            Sender::Eventarc => "eventarc",
+        }
+    }
+
     /// The service's name, for people.
     pub fn title(self) -> &'static str {
         match self {
@@ -67,9 +82,32 @@ impl Sender {
     }
 }
 
+impl FromStr for Sender {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Sender, Error> {
+        [Sender::Scheduler, Sender::Tasks, Sender::PubSub, Sender::Eventarc]
+            .into_iter()
+            .find(|sender| sender.name() == text)
+            .ok_or_else(|| Error::Word {
+                given: text.to_owned(),
+                expected: "a sender; use scheduler, tasks, pubsub or eventarc",
+            })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn senders_are_read_back_as_written() {
+        for sender in [Sender::Scheduler, Sender::Tasks, Sender::PubSub, Sender::Eventarc] {
+            assert_eq!(sender.name().parse::<Sender>().unwrap(), sender);
+            assert_eq!(serde_json::to_value(sender).unwrap(), sender.name());
+        }
+        assert!("PubSub".parse::<Sender>().is_err());
+    }
 
     #[test]
     fn each_sender_has_its_own_idea_of_success() {

@@ -106,7 +106,7 @@ impl Push {
 
 fn push(mut headers: Vec<(String, String)>, body: Vec<u8>) -> Delivery {
     headers.push(header("User-Agent", USER_AGENT));
-    Delivery { sender: Sender::PubSub, method: Method::Post, headers, body }
+    Delivery { sender: Sender::PubSub, method: Method::Post, headers, body: body.into() }
 }
 
 #[cfg(test)]
@@ -192,7 +192,7 @@ mod tests {
     fn unwrapped_is_the_payload_and_nothing_else() {
         let delivery = most().unwrapped();
         assert_eq!(delivery.headers, [header("User-Agent", "CloudPubSub-Google")]);
-        assert_eq!(delivery.body, b"Hello");
+        assert_eq!(delivery.body, "Hello");
     }
 
     #[test]
@@ -208,6 +208,6 @@ mod tests {
             ("User-Agent", "CloudPubSub-Google"),
         ];
         assert_eq!(delivery.headers, expected.map(|(name, value)| header(name, value)));
-        assert_eq!(delivery.body, b"Hello");
+        assert_eq!(delivery.body, "Hello");
     }
 }

@@ -54,7 +54,7 @@ impl Run {
         if let Some(time) = &self.schedule_time {
             headers.push(header("X-CloudScheduler-ScheduleTime", time));
         }
-        Delivery { sender: Sender::Scheduler, method: self.method, headers, body }
+        Delivery { sender: Sender::Scheduler, method: self.method, headers, body: body.into() }
     }
 }
 

@@ -82,7 +82,7 @@ impl Attempt {
             headers.push(header("X-CloudTasks-TaskRetryReason", reason));
         }
         let body = if self.method.takes_body() { self.body.clone() } else { Vec::new() };
-        Delivery { sender: Sender::Tasks, method: self.method, headers, body }
+        Delivery { sender: Sender::Tasks, method: self.method, headers, body: body.into() }
     }
 }
 
@@ -118,7 +118,7 @@ mod tests {
             ("X-CloudTasks-TaskETA", "1721236265.266817"),
         ]);
         assert_eq!(delivery.headers, expected);
-        assert_eq!((delivery.method.as_str(), delivery.body.as_slice()), ("POST", &b"{}"[..]));
+        assert_eq!((delivery.method.as_str(), &*delivery.body), ("POST", &b"{}"[..]));
     }
 
     #[test]

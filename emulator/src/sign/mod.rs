@@ -2,48 +2,31 @@
 //!
 //! It stands between something that sends no token (a browser, curl, the official Pub/Sub emulator) and a receiver.
 
-mod body;
-
 use std::{net::SocketAddr, sync::Arc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    body::SizedStream,
-    http::{StatusCode, header},
     web::{self, Data, Payload},
 };
-use futures_util::TryStreamExt as _;
 use jiff::Timestamp;
-use reqwest::{Client, redirect};
+use reqwest::{
+    Client,
+    header::{AUTHORIZATION, HOST, HeaderValue},
+};
 use tokio::sync::Mutex;
 
 use crate::{
     error::Error,
     issuer::RunningIssuer,
     local_server::{LocalServer, bind},
+    proxy,
     token::LIFETIME_SECONDS,
 };
 
-/// The largest body that is passed on, in bytes: Cloud Run's limit for an HTTP/1 request.
-///
-/// Source: <https://cloud.google.com/run/quotas>.
-pub const MAX_BODY_BYTES: u64 = 32 << 20;
+pub use crate::proxy::MAX_BODY_BYTES;
 
 /// A token is replaced when it has fewer seconds left than this.
 const RENEW_BEFORE_SECONDS: i64 = 300;
-
-/// Headers of one connection, which a proxy never passes on (RFC 9110 §7.6.1).
-const HOP_BY_HOP: [&str; 9] = [
-    "connection",
-    "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
-    "te",
-    "trailer",
-    "transfer-encoding",
-    "upgrade",
-];
 
 /// What the proxy signs and where it sends it.
 #[derive(Clone, Debug)]
@@ -74,13 +57,8 @@ impl Proxy {
         target: Target,
         issuer: RunningIssuer,
     ) -> Result<Proxy, Error> {
-        let client = Client::builder().no_proxy().redirect(redirect::Policy::none());
-        let state = Data::new(State {
-            target,
-            issuer,
-            client: client.build().map_err(Error::Client)?,
-            token: Mutex::new(None),
-        });
+        let client = proxy::client()?;
+        let state = Data::new(State { target, issuer, client, token: Mutex::new(None) });
         let bound = bind(listen)?;
         let address = bound.address;
         let server = LocalServer::start(bound, move |config| {
@@ -132,52 +110,158 @@ async fn pass_on(request: HttpRequest, payload: Payload, state: Data<State>) -> 
         Ok(token) => token,
         Err(fault) => return HttpResponse::BadGateway().body(fault.to_string()),
     };
-    let target = state.target.forward_url.trim_end_matches('/');
-    let url = format!("{target}{}", request.uri());
-    let Ok(method) = reqwest::Method::from_bytes(request.method().as_str().as_bytes()) else {
-        return HttpResponse::NotImplemented().finish();
+    let mut outgoing = match proxy::request(&request, payload, &state.target.forward_url) {
+        Ok(outgoing) => outgoing,
+        Err(status) => return HttpResponse::new(status),
     };
-    let mut outgoing = state.client.request(method, &url);
-    let named = request.headers().get_all(header::CONNECTION);
-    let named: String = named.filter_map(|names| names.to_str().ok()).collect::<Vec<_>>().join(",");
-    let is_named =
-        |name: &str| named.split(',').any(|other| other.trim().eq_ignore_ascii_case(name));
-    for (name, value) in request.headers() {
-        let name = name.as_str();
-        let is_replaced = name == "host" || name == "authorization";
-        if !HOP_BY_HOP.contains(&name) && !is_named(name) && !is_replaced {
-            outgoing = outgoing.header(name, value.as_bytes());
-        }
-    }
-    outgoing = outgoing.header("authorization", format!("Bearer {token}"));
-    if request.headers().contains_key(header::CONTENT_LENGTH)
-        || request.headers().contains_key(header::TRANSFER_ENCODING)
-    {
-        match body::passed_on(&request, payload) {
-            Some(body) => outgoing = outgoing.body(body),
-            None => return HttpResponse::PayloadTooLarge().finish(),
-        }
-    }
-    match outgoing.send().await {
-        Ok(incoming) => answer(incoming),
+    let url = outgoing.url().to_string();
+    outgoing.headers_mut().remove(HOST);
+    let Ok(authorization) = HeaderValue::try_from(format!("Bearer {token}")) else {
+        return HttpResponse::BadGateway().body("the issuer's token is none that HTTP can carry");
+    };
+    outgoing.headers_mut().insert(AUTHORIZATION, authorization);
+    match state.client.execute(outgoing).await {
+        Ok(incoming) => proxy::answer(incoming),
         Err(error) => HttpResponse::BadGateway().body(Error::no_answer(&url, &error).to_string()),
     }
 }
 
-fn answer(incoming: reqwest::Response) -> HttpResponse {
-    let status = StatusCode::from_u16(incoming.status().as_u16());
-    let mut response = HttpResponse::build(status.unwrap_or(StatusCode::BAD_GATEWAY));
-    for (name, value) in incoming.headers() {
-        let name = name.as_str();
-        if !HOP_BY_HOP.contains(&name) && name != "content-length" {
-            response.append_header((name, value.as_bytes()));
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use actix_web::{HttpRequest, HttpResponse, web};
+    use reqwest::Client;
+    use serde_json::{Value, json};
+
+    use super::{Proxy, Target};
+    use crate::{
+        issuer::{Issuer, RunningIssuer},
+        local_server::{LocalServer, bind_loopback},
+    };
+
+    const ANY_PORT: SocketAddr =
+        SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    /// Says what it was sent, with status 207.
+    async fn echo(request: HttpRequest, body: web::Bytes) -> HttpResponse {
+        let headers: Vec<(String, String)> = request
+            .headers()
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()))
+            .collect();
+        HttpResponse::MultiStatus()
+            .append_header(("x-echo", "one"))
+            .append_header(("x-echo", "two"))
+            .json(json!({
+                "method": request.method().as_str(),
+                "uri": request.uri().to_string(),
+                "headers": headers,
+                "body": String::from_utf8_lossy(&body),
+            }))
+    }
+
+    struct Lab {
+        issuer: Issuer,
+        proxy: Proxy,
+        client: Client,
+        _receiver: LocalServer,
+    }
+
+    async fn lab() -> Lab {
+        let bound = bind_loopback(0).unwrap();
+        let forward_url = format!("http://{}/", bound.address);
+        let receiver = LocalServer::start(bound, |config| {
+            config.default_service(web::to(echo));
+        })
+        .await
+        .unwrap();
+        let issuer = Issuer::start(0).await.unwrap();
+        let target = Target {
+            forward_url,
+            audience: "https://receiver.example.run.app".to_owned(),
+            email: "a@demo.iam.gserviceaccount.com".to_owned(),
+        };
+        let running = RunningIssuer::at(&issuer.url()).unwrap();
+        Lab {
+            proxy: Proxy::start(ANY_PORT, target, running).await.unwrap(),
+            issuer,
+            client: Client::builder().no_proxy().build().unwrap(),
+            _receiver: receiver,
         }
     }
-    let length_bytes = incoming.content_length();
-    let stream = incoming.bytes_stream();
-    match length_bytes {
-        Some(0) => response.finish(),
-        Some(length_bytes) => response.body(SizedStream::new(length_bytes, stream)),
-        None => response.streaming(stream.map_err(std::io::Error::other)),
+
+    fn values<'a>(echoed: &'a Value, name: &str) -> Vec<&'a str> {
+        let headers = echoed["headers"].as_array().unwrap();
+        headers
+            .iter()
+            .filter(|pair| pair[0] == name)
+            .map(|pair| pair[1].as_str().unwrap())
+            .collect()
+    }
+
+    #[tokio::test]
+    async fn a_request_passes_with_one_fresh_token_and_everything_else_unchanged() {
+        let lab = lab().await;
+        let mut tokens = Vec::new();
+        for _ in 0..2 {
+            let response = lab
+                .client
+                .post(format!("{}/pubsub/a%20b?c=d&e", lab.proxy.url()))
+                .header("authorization", "Bearer mine")
+                .header("x-kept", "yes")
+                .header("keep-alive", "timeout=5")
+                .header("connection", "keep-alive, x-hop")
+                .header("x-hop", "here")
+                .body("payload")
+                .send()
+                .await
+                .unwrap();
+            assert_eq!(response.status().as_u16(), 207);
+            assert_eq!(response.headers().get_all("x-echo").iter().count(), 2);
+            let echoed: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+            assert_eq!(echoed["method"], "POST");
+            assert_eq!(echoed["uri"], "/pubsub/a%20b?c=d&e");
+            assert_eq!(echoed["body"], "payload");
+            assert_eq!(values(&echoed, "x-kept"), ["yes"]);
+            assert_eq!(values(&echoed, "content-length"), ["7"]);
+            assert!(values(&echoed, "keep-alive").is_empty());
+            assert!(values(&echoed, "x-hop").is_empty());
+            let token = values(&echoed, "authorization");
+            assert_eq!(token.len(), 1);
+            tokens.push(token[0].to_owned());
+        }
+        assert_eq!(tokens[0], tokens[1], "one token serves for its hour");
+        assert!(tokens[0].starts_with("Bearer eyJ"));
+        lab.issuer.stop().await;
+        lab.proxy.stop().await;
+    }
+
+    #[tokio::test]
+    async fn a_get_stays_without_a_body() {
+        let lab = lab().await;
+        let response = lab.client.get(lab.proxy.url()).send().await.unwrap();
+        let echoed: Value = serde_json::from_slice(&response.bytes().await.unwrap()).unwrap();
+        assert_eq!((&echoed["method"], &echoed["uri"]), (&json!("GET"), &json!("/")));
+        assert!(values(&echoed, "transfer-encoding").is_empty());
+        assert!(values(&echoed, "content-length").is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_over_32_mib_is_refused() {
+        let lab = lab().await;
+        let body = vec![b'x'; (super::MAX_BODY_BYTES + 1) as usize];
+        let response = lab.client.post(lab.proxy.url()).body(body).send().await;
+        // The connection may be cut while the rest is still being sent.
+        assert!(response.is_err() || response.is_ok_and(|answer| answer.status() == 413));
+    }
+
+    #[tokio::test]
+    async fn no_issuer_is_a_502_that_says_so() {
+        let lab = lab().await;
+        lab.issuer.stop().await;
+        let response = lab.client.get(lab.proxy.url()).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 502);
+        assert!(response.text().await.unwrap().contains("no emulator answers"));
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use clap::Subcommand;
 use emulator::{Answer, Courier, Delivery, Error, RunningIssuer};
 
-use super::{DEFAULT_ISSUER_URL, values};
+use super::{at::At, values};
 
 /// The headers of an answer that a sender or a person acts on.
 const OF_INTEREST: [&str; 4] = ["content-type", "location", "retry-after", "www-authenticate"];
@@ -49,9 +49,8 @@ struct To {
     /// The service account that the token is of
     #[arg(long)]
     email: String,
-    /// A running emulator, which signs
-    #[arg(long, value_name = "URL", default_value = DEFAULT_ISSUER_URL, value_parser = values::url)]
-    issuer_url: String,
+    #[command(flatten)]
+    at: At,
 }
 
 pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
@@ -61,7 +60,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         Sender::Pubsub(args) => args.delivery(),
         Sender::Events(args) => args.delivery(),
     };
-    let issuer = RunningIssuer::at(&to.issuer_url)?;
+    let issuer = RunningIssuer::at(&to.at.emulator_url)?;
     let token = issuer.token(&to.audience, &to.email).await?;
     let answer = Courier::new()?.deliver(&to.url, &delivery.clone().bearer(&token)).await?;
     print(&mut stdout(), &to.url, &delivery, &answer)?;

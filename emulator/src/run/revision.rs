@@ -1,0 +1,113 @@
+//! Revisions: what a service's template was, each time that it changed.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::{
+    knative::{API_VERSION, CREATOR, ObjectMeta, Template, condition},
+    name::{ServiceName, letters},
+};
+use crate::{api::error::ApiError, iam::policy, project::Project};
+
+/// A revision. It never changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Revision {
+    pub(super) name: String,
+    pub(super) template: Template,
+    made: Made,
+}
+
+/// How a revision came to be.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Made {
+    pub(super) uid: String,
+    /// The generation of the service that it is of.
+    pub(super) generation: i64,
+    /// The email of whoever deployed it.
+    pub(super) by: String,
+    pub(super) at: Timestamp,
+}
+
+impl Revision {
+    /// That of a template, called as it says or else as Google calls them: service, generation, three letters.
+    ///
+    /// # Errors
+    /// 400 if it says a name that does not begin with the service's.
+    pub(super) fn of(
+        service: &ServiceName,
+        template: &Template,
+        made: Made,
+    ) -> Result<Revision, ApiError> {
+        let prefix = format!("{}-", service.id);
+        let name = match &template.metadata.name {
+            Some(name) if name.len() > prefix.len() && name.starts_with(&prefix) => name.clone(),
+            Some(name) => {
+                let fault = format!("is {name:?}; expected {prefix}SUFFIX.");
+                return Err(ApiError::invalid_field("spec.template.metadata.name", fault));
+            }
+            None => format!("{prefix}{:05}-{}", made.generation, letters(&made.uid, 3)),
+        };
+        Ok(Revision { name, template: template.clone(), made })
+    }
+
+    /// Its metadata as answers have it.
+    pub(super) fn metadata(&self, service: &ServiceName, project: &Project) -> ObjectMeta {
+        let mut labels = self.template.metadata.labels.clone();
+        for (label, value) in [
+            ("serving.knative.dev/service", service.id.clone()),
+            ("serving.knative.dev/configuration", service.id.clone()),
+            ("serving.knative.dev/configurationGeneration", self.made.generation.to_string()),
+            ("cloud.googleapis.com/location", service.region.clone()),
+        ] {
+            labels.insert(label.to_owned(), value);
+        }
+        let mut annotations = self.template.metadata.annotations.clone();
+        annotations.insert(CREATOR.to_owned(), self.made.by.clone());
+        let number = project.number;
+        ObjectMeta {
+            name: self.name.clone(),
+            namespace: number.to_string(),
+            uid: self.made.uid.clone(),
+            generation: 1,
+            resource_version: policy::etag(1),
+            creation_timestamp: self.made.at.to_string(),
+            self_link: format!("/apis/{API_VERSION}/namespaces/{number}/revisions/{}", self.name),
+            labels,
+            annotations,
+        }
+    }
+
+    /// The whole document as answers have it. There is no `imageDigest`: no image is fetched.
+    pub(super) fn document(
+        &self,
+        service: &ServiceName,
+        project: &Project,
+        is_active: bool,
+    ) -> Value {
+        let since = self.made.at.to_string();
+        let mut conditions = ["Ready", "ContainerHealthy", "ResourcesAvailable"]
+            .map(|kind| condition(kind, &since))
+            .to_vec();
+        conditions.push(if is_active {
+            condition("Active", &since)
+        } else {
+            json!({
+                "type": "Active",
+                "status": "False",
+                "reason": "Retired",
+                "severity": "Info",
+                "lastTransitionTime": since,
+            })
+        });
+        json!({
+            "apiVersion": API_VERSION,
+            "kind": "Revision",
+            "metadata": self.metadata(service, project),
+            "spec": self.template.spec,
+            "status": {"observedGeneration": 1, "conditions": conditions},
+        })
+    }
+}

@@ -1,0 +1,184 @@
+//! One service: what its client sent, and what the server adds to it.
+
+use std::time::Duration;
+
+use aws_lc_rs::rand;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    knative::{
+        CREATOR, Document, ObjectMeta, ServiceSpec, custom_audiences, is_invoker_check_disabled,
+    },
+    name::ServiceName,
+    revision::{Made, Revision},
+};
+use crate::{
+    api::error::{ApiError, Code},
+    error::Error,
+    iam::{Principal, policy},
+    project::Project,
+};
+
+/// The annotation of whoever wrote last.
+const LAST_MODIFIER: &str = "serving.knative.dev/lastModifier";
+
+/// A service as it is kept, and saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) name: ServiceName,
+    /// Where its front end listens, on `127.0.0.1`.
+    pub(super) port: u16,
+    /// How often it was written: the resource version.
+    pub(super) writes: u64,
+    /// When it was last written.
+    pub(super) written_at: Timestamp,
+    pub(super) metadata: ObjectMeta,
+    pub(super) spec: ServiceSpec,
+    /// The newest last; there is always one.
+    pub(super) revisions: Vec<Revision>,
+}
+
+/// What the front end goes by.
+#[derive(Debug, PartialEq)]
+pub(super) struct Settings {
+    /// `aud` of the tokens that get in.
+    pub(super) audiences: Vec<String>,
+    /// Whether IAM is asked at all.
+    pub(super) checks_invoker: bool,
+    /// How long a request may take.
+    pub(super) timeout: Duration,
+}
+
+/// Who writes, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Write<'a> {
+    pub(super) by: &'a Principal,
+    pub(super) at: Timestamp,
+}
+
+impl Service {
+    /// A new one, not served yet.
+    ///
+    /// # Errors
+    /// 400 if its revision cannot be called as its client wants, 500 without a random source.
+    pub(super) fn created(
+        name: ServiceName,
+        document: Document,
+        write: Write<'_>,
+    ) -> Result<Service, ApiError> {
+        let Document { mut metadata, spec, .. } = document;
+        metadata.generation = 0;
+        metadata.uid = uid()?;
+        metadata.creation_timestamp = write.at.to_string();
+        metadata.annotations.insert(CREATOR.to_owned(), email(write.by));
+        let revisions = Vec::new();
+        let service =
+            Service { name, port: 0, writes: 0, written_at: write.at, metadata, spec, revisions };
+        service.written(true, write)
+    }
+
+    /// The same with another document; a changed template makes a revision.
+    ///
+    /// # Errors
+    /// 409 if the document is of an older version, or names a revision that exists and is another.
+    pub(super) fn replaced(
+        &self,
+        document: Document,
+        write: Write<'_>,
+    ) -> Result<Service, ApiError> {
+        let Document { metadata: sent, spec, .. } = document;
+        let version = policy::etag(self.writes);
+        if !sent.resource_version.is_empty() && sent.resource_version != version {
+            let (id, given) = (&self.name.id, &sent.resource_version);
+            return Err(ApiError::new(
+                Code::Aborted,
+                format!(
+                    "Conflict for resource '{id}': version '{given}' was specified but current version is '{version}'."
+                ),
+            ));
+        }
+        let mut service = self.clone();
+        service.metadata.labels = sent.labels;
+        let creator = service.metadata.annotations.remove(CREATOR);
+        service.metadata.annotations = sent.annotations;
+        service.metadata.annotations.extend(creator.map(|creator| (CREATOR.to_owned(), creator)));
+        let is_changed = service.spec != spec;
+        service.spec = spec;
+        service.written(is_changed, write)
+    }
+
+    fn written(mut self, is_changed: bool, write: Write<'_>) -> Result<Service, ApiError> {
+        self.writes += 1;
+        self.written_at = write.at;
+        self.metadata.generation += i64::from(is_changed);
+        self.metadata.annotations.insert(LAST_MODIFIER.to_owned(), email(write.by));
+        let template = &self.spec.template;
+        if self.revisions.last().is_none_or(|newest| newest.template != *template) {
+            let made = Made {
+                uid: uid()?,
+                generation: self.metadata.generation,
+                by: email(write.by),
+                at: write.at,
+            };
+            let revision = Revision::of(&self.name, template, made)?;
+            if self.revisions.iter().any(|older| older.name == revision.name) {
+                return Err(ApiError::exists(format!(
+                    "Revision named '{}' with different configuration",
+                    revision.name
+                )));
+            }
+            self.revisions.push(revision);
+        }
+        Ok(self)
+    }
+
+    /// The newest revision's name.
+    pub(super) fn latest(&self) -> &str {
+        self.revisions.last().map_or("", |newest| newest.name.as_str())
+    }
+
+    /// Where it is reached here.
+    pub(super) fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// All its URLs, the one that leads here first: gcloud shows that one.
+    pub(super) fn urls(&self, project: &Project) -> Vec<String> {
+        let mut urls = self.name.public_urls(project);
+        urls.insert(0, self.url());
+        urls
+    }
+
+    /// What the front end goes by.
+    pub(super) fn settings(&self, project: &Project) -> Settings {
+        let annotations = &self.metadata.annotations;
+        let mut audiences = self.urls(project);
+        audiences.extend(custom_audiences(annotations).unwrap_or_default());
+        let timeout_seconds = self.spec.template.spec.timeout_seconds;
+        Settings {
+            audiences,
+            checks_invoker: !is_invoker_check_disabled(annotations),
+            timeout: Duration::from_secs(timeout_seconds.unsigned_abs()),
+        }
+    }
+}
+
+fn email(principal: &Principal) -> String {
+    let member = principal.member();
+    member.split_once(':').map_or(member.as_str(), |(_, email)| email).to_owned()
+}
+
+/// A random UUID (RFC 9562 §5.4).
+fn uid() -> Result<String, Error> {
+    let mut bytes = [0; 16];
+    rand::fill(&mut bytes).map_err(|_| Error::Crypto("make a resource's id"))?;
+    let number = u128::from_be_bytes(bytes) & !(0xf << 76 | 0x3 << 62) | (0x4 << 76 | 0x2 << 62);
+    let hex = format!("{number:032x}");
+    let (first, rest) = hex.split_at(8);
+    let (second, rest) = rest.split_at(4);
+    let (third, rest) = rest.split_at(4);
+    let (fourth, fifth) = rest.split_at(4);
+    Ok([first, second, third, fourth, fifth].join("-"))
+}
