@@ -111,7 +111,10 @@ pub(super) fn refuse_unbuilt(
     fields: &[&str],
 ) -> Result<(), ApiError> {
     match fields.iter().find(|field| resource.contains_key(**field)) {
-        Some(field) => Err(unbuilt(&format!("the field {field}; leave it out, it is no part"))),
+        Some(field) => Err(ApiError::invalid_field(
+            field,
+            "This emulator does not have this field; leave it out.",
+        )),
         None => Ok(()),
     }
 }
