@@ -17,7 +17,7 @@ use crate::{
 /// Answers one call.
 ///
 /// # Errors
-/// As Google does; 501 for what it has and this emulator has not.
+/// As Google does; 400 that says so for what it has and this emulator has not.
 pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, ApiError> {
     PubSub::expire(google);
     let (method, segments, verb) = call.route();
@@ -111,7 +111,10 @@ pub(super) fn refuse_unbuilt(
     fields: &[&str],
 ) -> Result<(), ApiError> {
     match fields.iter().find(|field| resource.contains_key(**field)) {
-        Some(field) => Err(unbuilt(&format!("the field {field}; leave it out, it is no part"))),
+        Some(field) => Err(ApiError::invalid_field(
+            field,
+            "This emulator does not have this field; leave it out.",
+        )),
         None => Ok(()),
     }
 }
@@ -121,9 +124,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::api::error::Code;
     use crate::{
         Emulator,
+        api::error::Code,
         emulator::Options,
         iam::Principal,
         pubsub::stand::{Received, Receiver, Stand},
@@ -278,7 +281,7 @@ mod tests {
             ("PUT", "topics/orders", json!({}), 409, "already exists"),
             ("PUT", "topics/other", json!({"labels": {"A": ""}}), 400, "\"A\""),
             ("PUT", "topics/other", json!({"colour": 1}), 400, "unknown field `colour`"),
-            ("PUT", "topics/other", json!({"schemaSettings": {}}), 501, "schemaSettings"),
+            ("PUT", "topics/other", json!({"schemaSettings": {}}), 400, "schemaSettings"),
             ("GET", "topics/missing", json!({}), 404, "(resource=missing)"),
             ("DELETE", "topics/missing", json!({}), 404, "(resource=missing)"),
             ("PATCH", "topics/orders", json!({"updateMask": "name"}), 400, "cannot be changed"),
@@ -306,7 +309,7 @@ mod tests {
                 "PUT",
                 "subscriptions/other",
                 json!({"topic": orders, "bigqueryConfig": {}}),
-                501,
+                400,
                 "bigqueryConfig",
             ),
             ("PUT", "subscriptions/other", push(json!({"pushEndpoint": "x"})), 400, "(endpoint=x)"),
@@ -336,10 +339,10 @@ mod tests {
                 404,
                 "(resource=missing)",
             ),
-            ("POST", "subscriptions/mailer:seek", json!({}), 501, "seek"),
-            ("POST", "subscriptions/mailer:detach", json!({}), 501, "detach"),
+            ("POST", "subscriptions/mailer:seek", json!({}), 400, "seek"),
+            ("POST", "subscriptions/mailer:detach", json!({}), 400, "detach"),
             ("GET", "subscriptions/missing:getIamPolicy", json!({}), 404, "(resource=missing)"),
-            ("PUT", "snapshots/one", json!({}), 501, "snapshots"),
+            ("PUT", "snapshots/one", json!({}), 400, "snapshots"),
             ("GET", "topics?pageSize=x", json!({}), 400, "pageSize"),
         ] {
             let fault = stand.call(method, path, body.clone()).await.unwrap_err();

@@ -166,6 +166,12 @@ impl Backlog {
         self.entries.values().map(|entry| (&*entry.message, entry.attempts))
     }
 
+    /// Whether everything is acknowledged or given up.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// Whether no message is out.
     #[cfg(test)]
     pub(super) fn is_all_back(&self) -> bool {

@@ -137,7 +137,7 @@ impl Stand {
 
     /// Ends when all that was published is acknowledged or given up.
     pub(super) async fn until_empty(&self, id: &str) {
-        self.until(id, |state| state.backlog.messages().count() == 0).await;
+        self.until(id, |state| state.backlog.is_empty()).await;
     }
 
     /// Ends when nothing is on its way.

@@ -102,7 +102,7 @@ impl Subscription {
     /// Checks it and fills in the defaults. Whether topics and accounts exist is not looked at.
     ///
     /// # Errors
-    /// 400 that names the field, 501 for what is not built.
+    /// 400 that names the field.
     pub(super) fn checked(mut self, project: &Project) -> Result<Subscription, ApiError> {
         if self.ack_deadline_seconds == 0 {
             self.ack_deadline_seconds = 10;
