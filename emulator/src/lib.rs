@@ -1,28 +1,63 @@
-//! Google's side on a laptop: signs ID tokens as Google does, serves the keys, and delivers as Cloud Scheduler, Cloud
-//! Tasks, Pub/Sub and Eventarc do.
+//! Google's side on a laptop: Cloud Scheduler, Cloud Tasks, Pub/Sub, IAM and Cloud Run's front end behind the REST APIs
+//! that `gcloud` speaks, delivering with tokens that are signed as Google signs them.
 //!
 //! It shares no type with the receiver and its policy crate: a shared mistake would pass on both sides. Every shape
 //! here is taken from Google's documents. It never ships in the receiver's image.
 //!
 //! # Layout
+//! - [`emulator`]: the whole on one port; what it is started with, and what a test asks it.
+//! - `google`: what everything below shares, and [`project`] and [`clock`], in which and by which it goes.
+//! - `api`: a request of the control plane, taken apart and given to its service.
+//! - `iam`, `run`, `scheduler`, `tasks`, `pubsub`, `passthrough`: the services.
+//! - `tokens`, `attempts`: what a sender presents, and how it delivers.
+//! - [`faults`], [`history`]: what goes wrong on purpose, and what happened.
+//! - `state`, [`environment`]: everything as one document, and what a shell needs to find it.
+//! - [`control`]: the emulator's own endpoints, and a client of them.
 //! - [`senders`]: one delivery of each sender, as pure functions from typed structs.
 //! - [`fire`]: sends one over HTTP.
 //! - [`account`], [`token`], [`iap`], [`forgery`]: who calls, and tokens whole and spoilt.
 //! - [`keys`]: what signs them.
-//! - [`faults`], [`history`]: what goes wrong on purpose, and what happened.
-//! - [`environment`]: what a shell needs to find the emulator.
-//! - [`control`]: the emulator's own endpoints, and a client of them.
 //! - [`issuer`]: the HTTP side that publishes the keys and signs on request.
 //! - [`sign`]: a reverse proxy that adds a token.
 //! - [`demo`]: everything at once against a real receiver.
 //! - [`error`]: what can go wrong here.
-//! - `jws`, `local_server`: a token's compact form, and actix on its own thread.
+//! - `proxy`, `jws`, `local_server`: a request passed on, a token's compact form, and actix on its own thread.
 
 pub mod emulator;
 
-pub mod clock;
+mod google;
 
 pub mod project;
+
+pub mod clock;
+
+mod api;
+
+mod iam;
+
+mod run;
+
+mod scheduler;
+
+mod tasks;
+
+mod pubsub;
+
+mod passthrough;
+
+mod tokens;
+
+mod attempts;
+
+pub mod faults;
+
+pub mod history;
+
+mod state;
+
+pub mod environment;
+
+pub mod control;
 
 pub mod senders;
 
@@ -38,14 +73,6 @@ pub mod forgery;
 
 pub mod keys;
 
-pub mod faults;
-
-pub mod history;
-
-pub mod environment;
-
-pub mod control;
-
 pub mod issuer;
 
 pub mod sign;
@@ -54,29 +81,7 @@ pub mod demo;
 
 pub mod error;
 
-mod api;
-
-mod attempts;
-
-mod google;
-
-mod iam;
-
-mod passthrough;
-
 mod proxy;
-
-mod pubsub;
-
-mod run;
-
-mod scheduler;
-
-mod state;
-
-mod tasks;
-
-mod tokens;
 
 mod jws;
 
