@@ -21,7 +21,8 @@
 //! - [`sign`]: a reverse proxy that adds a token.
 //! - [`demo`]: everything at once against a real receiver.
 //! - [`error`]: what can go wrong here.
-//! - `proxy`, `jws`, `local_server`: a request passed on, a token's compact form, and actix on its own thread.
+//! - `proxy`, `jws`, `uuid`, `local_server`: a request passed on, a token's compact form, random ids, and actix on its
+//!   own thread.
 
 pub mod emulator;
 
@@ -85,7 +86,12 @@ mod proxy;
 
 mod jws;
 
+mod uuid;
+
 mod local_server;
+
+#[cfg(test)]
+mod testing;
 
 pub use account::Account;
 pub use clock::Clock;

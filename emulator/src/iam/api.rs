@@ -150,8 +150,8 @@ fn check_words(account: &ServiceAccount) -> Result<(), ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::{
-        Principal,
+    use crate::{
+        iam::Principal,
         testing::{call, call_as, google},
     };
 

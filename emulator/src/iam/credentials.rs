@@ -150,8 +150,8 @@ fn permitted(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::{
-        policy::{Binding, Policy},
+    use crate::{
+        iam::policy::{Binding, Policy},
         testing::{call, call_as, claims, google},
     };
 

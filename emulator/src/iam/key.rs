@@ -178,8 +178,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::iam::{
-        api,
+    use crate::{
+        iam::api,
         testing::{call, google},
     };
 

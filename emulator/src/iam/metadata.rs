@@ -148,8 +148,8 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::iam::{
-        Principal,
+    use crate::{
+        iam::Principal,
         testing::{claims, google},
     };
 

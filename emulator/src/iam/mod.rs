@@ -12,8 +12,6 @@ mod principal;
 pub(crate) mod project;
 mod role;
 mod service_account;
-#[cfg(test)]
-pub(crate) mod testing;
 
 pub(crate) use principal::Principal;
 pub(crate) use service_account::ServiceAccount;

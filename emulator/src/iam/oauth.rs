@@ -108,11 +108,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        iam::{
-            Principal, ServiceAccount, api,
-            testing::{call, claims, google},
-        },
+        iam::{Principal, ServiceAccount, api},
         jws,
+        testing::{call, claims, google},
     };
 
     /// Google's side and the key file of an account in it, which is read as a client does.

@@ -40,7 +40,7 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::testing::{call, google};
+    use crate::testing::{call, google};
 
     #[tokio::test]
     async fn the_number_is_a_string() {

@@ -147,8 +147,8 @@ fn done(operation: &str) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::{
-        Principal,
+    use crate::{
+        iam::Principal,
         testing::{call, call_as, google},
     };
 

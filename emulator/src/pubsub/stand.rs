@@ -4,14 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode},
-    test::TestRequest,
+    http::StatusCode,
     web::{self, Bytes},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::{
-    runtime::Handle,
     sync::watch,
     time::{error::Elapsed, timeout},
 };
@@ -22,14 +20,14 @@ use super::{
     running::{Running, State},
 };
 use crate::{
-    api::{call::Call, error::ApiError},
+    api::error::ApiError,
     clock::Clock,
     emulator::Options,
     google::Google,
     iam::Principal,
-    issuer::Authority,
     local_server::{LocalServer, bind_loopback},
     senders::Sender,
+    testing,
 };
 
 /// Longer than anything in these tests takes, so that what never comes fails.
@@ -52,10 +50,7 @@ impl Stand {
     pub(super) async fn with(options: Options) -> Stand {
         let clock = Clock::standing_at(START.parse::<Timestamp>().unwrap());
         let options = Options { clock: clock.clone(), ..options };
-        let url = "http://127.0.0.1:1".to_owned();
-        let authority = Arc::new(Authority::new(url.clone(), url.clone()).unwrap());
-        let google = Arc::new(Google::new(options, url, authority, Handle::current()).unwrap());
-        let stand = Stand { google, clock };
+        let stand = Stand { google: testing::google_with(options), clock };
         stand.call("PUT", "topics/orders", json!({})).await.unwrap();
         stand
     }
@@ -78,10 +73,7 @@ impl Stand {
         body: Value,
     ) -> Result<Value, ApiError> {
         let uri = format!("/v1/projects/demo-project/{path}");
-        let method: Method = method.parse().unwrap();
-        let request = TestRequest::with_uri(&uri).method(method).to_http_request();
-        let body = Bytes::from(body.to_string());
-        api::answer(&self.google, &Call::new(&request, request.path(), body, principal)).await
+        api::answer(&self.google, &testing::call_as(principal, method, &uri, body)).await
     }
 
     /// Makes the subscription `id` of the topic `orders`.

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use aws_lc_rs::rand;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -15,9 +14,9 @@ use super::{
 };
 use crate::{
     api::error::{ApiError, Code},
-    error::Error,
     iam::{Principal, policy},
     project::Project,
+    uuid,
 };
 
 /// The annotation of whoever wrote last.
@@ -70,7 +69,7 @@ impl Service {
     ) -> Result<Service, ApiError> {
         let Document { mut metadata, spec, .. } = document;
         metadata.generation = 0;
-        metadata.uid = uid()?;
+        metadata.uid = uuid::random()?;
         metadata.creation_timestamp = write.at.to_string();
         metadata.annotations.insert(CREATOR.to_owned(), email(write.by));
         let revisions = Vec::new();
@@ -117,7 +116,7 @@ impl Service {
         let template = &self.spec.template;
         if self.revisions.last().is_none_or(|newest| newest.template != *template) {
             let made = Made {
-                uid: uid()?,
+                uid: uuid::random()?,
                 generation: self.metadata.generation,
                 by: email(write.by),
                 at: write.at,
@@ -168,17 +167,4 @@ impl Service {
 fn email(principal: &Principal) -> String {
     let member = principal.member();
     member.split_once(':').map_or(member.as_str(), |(_, email)| email).to_owned()
-}
-
-/// A random UUID (RFC 9562 §5.4).
-fn uid() -> Result<String, Error> {
-    let mut bytes = [0; 16];
-    rand::fill(&mut bytes).map_err(|_| Error::Crypto("make a resource's id"))?;
-    let number = u128::from_be_bytes(bytes) & !(0xf << 76 | 0x3 << 62) | (0x4 << 76 | 0x2 << 62);
-    let hex = format!("{number:032x}");
-    let (first, rest) = hex.split_at(8);
-    let (second, rest) = rest.split_at(4);
-    let (third, rest) = rest.split_at(4);
-    let (fourth, fifth) = rest.split_at(4);
-    Ok([first, second, third, fourth, fifth].join("-"))
 }

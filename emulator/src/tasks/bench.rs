@@ -4,25 +4,21 @@ use std::{sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::{Method, StatusCode},
-    test::TestRequest,
+    http::StatusCode,
     web::{self, Bytes},
 };
 use serde_json::{Value, json};
-use tokio::{
-    runtime::Handle,
-    sync::{Mutex, mpsc, oneshot},
-};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::api;
 use crate::{
-    api::{call::Call, error::ApiError},
+    api::error::ApiError,
     clock::Clock,
     emulator::Options,
     google::Google,
     iam::Principal,
-    issuer::Authority,
     local_server::{LocalServer, bind_loopback},
+    testing,
 };
 
 /// Where the tests' queues are.
@@ -42,11 +38,8 @@ pub(super) struct Bench {
 impl Bench {
     pub(super) async fn new() -> Bench {
         let clock = Clock::standing_at("2026-03-29T00:59:00Z".parse().unwrap());
-        let url = "http://127.0.0.1:9".to_owned();
-        let authority = Arc::new(Authority::new(url.clone(), url.clone()).unwrap());
         let options = Options { clock: clock.clone(), ..Options::default() };
-        let google = Google::new(options, url, authority, Handle::current()).unwrap();
-        Bench { google: Arc::new(google), clock, target: Target::start().await }
+        Bench { google: testing::google_with(options), clock, target: Target::start().await }
     }
 
     /// Calls the API as the developer.
@@ -76,11 +69,8 @@ impl Bench {
         path: &str,
         body: Bytes,
     ) -> Result<Value, ApiError> {
-        let method = Method::from_bytes(method.as_bytes()).unwrap();
-        let request =
-            TestRequest::default().method(method).uri(&format!("/{path}")).to_http_request();
-        let path = request.path().to_owned();
-        api::answer(&self.google, &Call::new(&request, &path, body, principal)).await
+        let call = testing::raw_call(principal, method, &format!("/{path}"), body);
+        api::answer(&self.google, &call).await
     }
 
     /// Creates the queue `q` with such settings.

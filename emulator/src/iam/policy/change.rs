@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::{
         google::Google,
-        iam::testing::{call, google},
+        testing::{call, google},
     };
 
     const SERVICE: &str = "projects/demo-project/locations/us-central1/services/receiver";

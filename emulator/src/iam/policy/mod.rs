@@ -137,7 +137,7 @@ impl Iam {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::iam::testing::{call, google};
+    use crate::testing::{call, google};
 
     const SERVICE: &str = "projects/demo-project/locations/us-central1/services/receiver";
 

@@ -1,20 +1,25 @@
-//! What the tests of IAM's methods start from: Google's side without a server, and one call to it.
+//! What the tests of the control plane start from: Google's side without a server, and one call to it.
 
 use std::sync::Arc;
 
 use actix_web::test::TestRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+use bytes::Bytes;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use super::Principal;
-use crate::{Options, api::call::Call, google::Google, issuer::Authority};
+use crate::{Options, api::call::Call, google::Google, iam::Principal, issuer::Authority};
 
 /// Google's side, as it is at the start.
 pub(crate) fn google() -> Arc<Google> {
+    google_with(Options::default())
+}
+
+/// The same, started otherwise.
+pub(crate) fn google_with(options: Options) -> Arc<Google> {
     let url = "http://127.0.0.1:8800".to_owned();
     let authority = Authority::new(url.clone(), url.clone()).unwrap();
-    Arc::new(Google::new(Options::default(), url, Arc::new(authority), Handle::current()).unwrap())
+    Arc::new(Google::new(options, url, Arc::new(authority), Handle::current()).unwrap())
 }
 
 /// A call of the developer's; `uri` is without a prefix, and `null` is no body.
@@ -24,9 +29,14 @@ pub(crate) fn call(method: &str, uri: &str, body: Value) -> Call {
 
 /// The same by whom you like.
 pub(crate) fn call_as(principal: Principal, method: &str, uri: &str, body: Value) -> Call {
-    let request = TestRequest::default().method(method.parse().unwrap()).uri(uri).to_http_request();
     let body = if body.is_null() { String::new() } else { body.to_string() };
-    Call::new(&request, request.path(), body.into(), principal)
+    raw_call(principal, method, uri, body.into())
+}
+
+/// The same with any bytes as the body.
+pub(crate) fn raw_call(principal: Principal, method: &str, uri: &str, body: Bytes) -> Call {
+    let request = TestRequest::default().method(method.parse().unwrap()).uri(uri).to_http_request();
+    Call::new(&request, request.path(), body, principal)
 }
 
 /// The claims of a token, its signature unchecked.
