@@ -33,6 +33,11 @@ pub(crate) struct Server {
 
 /// The receiver as its users start it, with this issuer in Google's place.
 pub(crate) fn receiver(binary: &Path, issuer: &Issuer) -> Command {
+    receiver_of(binary, &issuer.url(), CALLER)
+}
+
+/// The same with whatever issues and serves its keys at that URL, and this one caller.
+pub(crate) fn receiver_of(binary: &Path, issuer_url: &str, caller: &str) -> Command {
     let mut command = Command::new(binary);
     // What whoever runs this has set must not change what is measured.
     command.env_clear().envs([
@@ -42,12 +47,12 @@ pub(crate) fn receiver(binary: &Path, issuer: &Issuer) -> Command {
         ("LOG_FORMAT", "json"),
         ("AUTH", "verify"),
         ("AUDIENCE", AUDIENCE),
-        ("OIDC_ISSUER", issuer.name()),
-        ("OIDC_KEYS_URL", &issuer.keys_url()),
-        ("SCHEDULER_CALLERS", CALLER),
-        ("TASKS_CALLERS", CALLER),
-        ("PUBSUB_CALLERS", CALLER),
-        ("EVENTS_CALLERS", CALLER),
+        ("OIDC_ISSUER", issuer_url),
+        ("OIDC_KEYS_URL", &format!("{issuer_url}/oauth2/v3/certs")),
+        ("SCHEDULER_CALLERS", caller),
+        ("TASKS_CALLERS", caller),
+        ("PUBSUB_CALLERS", caller),
+        ("EVENTS_CALLERS", caller),
     ]);
     command
 }
@@ -165,6 +170,22 @@ impl Server {
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let kib = line.and_then(|line| line.split_whitespace().next());
         Ok(kib.ok_or("no VmRSS in status")?.parse::<f64>()? / 1024.0)
+    }
+
+    /// Empties its output, and says how many records of that outcome there were.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read.
+    pub(crate) fn take_records(&self, outcome: &str) -> Result<u64> {
+        let file = OpenOptions::new().read(true).write(true).open(&self.output)?;
+        let label = format!(r#""outcome":"{outcome}""#);
+        let mut records = 0;
+        for line in BufReader::new(&file).lines() {
+            records += u64::from(line?.contains(&label));
+        }
+        file.set_len(0)?;
+        Ok(records)
     }
 
     /// Empties its output, and says how many lines there were.

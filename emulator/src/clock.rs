@@ -5,6 +5,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::watch;
 
+/// A laptop's timers stand still while it is suspended, and its clock may be set: the time is looked at again.
+const LONGEST_SLEEP: Duration = Duration::from_secs(5);
+
 /// What schedules, queues and back-offs read the time from. Clones share it.
 ///
 /// Tokens and deadlines do not: they are checked by a receiver that has a clock of its own.
@@ -53,7 +56,7 @@ impl Clock {
                 if !left.is_positive() {
                     return;
                 }
-                tokio::time::sleep(left.unsigned_abs()).await;
+                tokio::time::sleep(left.unsigned_abs().min(LONGEST_SLEEP)).await;
             },
             Some(moved) => {
                 // An error would say that the clock is gone; it lives in `self`.

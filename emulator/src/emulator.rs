@@ -3,9 +3,11 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use actix_web::web;
-use tokio::{runtime::Runtime, time::timeout};
-
 use serde_json::Value;
+use tokio::{
+    runtime::{Builder, Runtime},
+    time::timeout,
+};
 
 use crate::{
     account::Account,
@@ -51,8 +53,20 @@ pub struct Emulator {
     address: SocketAddr,
     google: Arc<Google>,
     server: LocalServer,
-    /// `None` only while it is dropped.
-    runtime: Option<Runtime>,
+    threads: Threads,
+}
+
+/// What schedules, queues and subscriptions run on. Dropping it ends them without waiting, which asynchronous code may
+/// not do, and what drops an emulator may be that.
+#[derive(Debug)]
+struct Threads(Option<Runtime>);
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Emulator {
@@ -64,25 +78,26 @@ impl Emulator {
         let bound = bind_loopback(options.port)?;
         let address = bound.address;
         let url = format!("http://{address}");
-        let runtime = tokio::runtime::Builder::new_multi_thread()
+        let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("senders")
             .enable_all()
             .build()
             .map_err(|source| Error::System { what: "start the senders' runtime", source })?;
+        let handle = runtime.handle().clone();
+        let threads = Threads(Some(runtime));
         let issuer = options.issuer.clone().unwrap_or_else(|| url.clone());
         let authority = Arc::new(Authority::new(issuer, url.clone())?);
         let making = Arc::clone(&authority);
-        runtime.spawn(async move {
+        handle.spawn(async move {
             // Whoever needs the keys tries again and hears what is wrong.
             let _ = making.keys().await;
         });
-        let handle = runtime.handle().clone();
         let google = Arc::new(Google::new(options, url, authority, handle)?);
         let shared = web::Data::from(Arc::clone(&google));
         let server =
             LocalServer::start(bound, move |config| api::routes(config, shared.clone())).await?;
-        Ok(Emulator { address, google, server, runtime: Some(runtime) })
+        Ok(Emulator { address, google, server, threads })
     }
 
     /// `http://127.0.0.1:PORT`, without a slash at the end.
@@ -213,22 +228,9 @@ impl Emulator {
     }
 
     /// Stops, and waits until the port is free again.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.google.run.close().await;
-        let runtime = self.runtime.take();
-        if let Some(runtime) = runtime {
-            runtime.shutdown_background();
-        }
-        // The server is taken out by hand, since a type with a destructor cannot be taken apart.
-        self.server.stop_now().await;
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Not by its own destructor, which waits and may not do so in asynchronous code.
-            runtime.shutdown_background();
-        }
+        drop(self.threads);
+        self.server.stop().await;
     }
 }

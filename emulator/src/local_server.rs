@@ -56,14 +56,14 @@ impl LocalServer {
     /// under any flavour of `#[tokio::test]`.
     ///
     /// # Errors
-    /// [`Error::Listen`] or [`Error::Thread`] if the server does not come up.
+    /// [`Error::Listen`], [`Error::Thread`] or [`Error::System`] if the server does not come up.
     pub(crate) async fn start<F>(bound: Bound, routes: F) -> Result<LocalServer, Error>
     where
         F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
     {
         let address = bound.address.to_string();
         let (tell, told) = oneshot::channel();
-        let thread = thread::spawn(move || {
+        let serve = move || {
             System::new().block_on(async move {
                 match build(bound.listener, routes) {
                     Ok(server) => {
@@ -76,7 +76,10 @@ impl LocalServer {
                     Err(fault) => drop(tell.send(Err(fault))),
                 }
             });
-        });
+        };
+        let thread = thread::Builder::new().name("http".to_owned()).spawn(serve);
+        let thread = thread
+            .map_err(|source| Error::System { what: "start a thread that serves HTTP", source })?;
         let handle = told
             .await
             .map_err(|_| Error::Thread("serves HTTP"))?
@@ -86,11 +89,6 @@ impl LocalServer {
 
     /// Stops at once, open connections included, and waits until the port is free again.
     pub(crate) async fn stop(mut self) {
-        self.stop_now().await;
-    }
-
-    /// The same for whoever cannot give it away.
-    pub(crate) async fn stop_now(&mut self) {
         self.handle.stop(false).await;
         if let Some(thread) = self.thread.take() {
             // The server has answered that it stopped; its thread has nothing left to do but end.
@@ -111,7 +109,7 @@ where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let app = move || {
-        // The proxy passes bodies on as streams and counts for itself; no other route reads a large one.
+        // Routes that read larger bodies set a limit of their own.
         App::new().app_data(web::PayloadConfig::new(1 << 20)).configure(routes.clone())
     };
     Ok(HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run())

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use emulator::{Emulator, Fault, Options};
+use emulator::{Emulator, Fault, Options, Sender};
 use serde_json::{Value, json};
 
 use crate::{
@@ -23,6 +23,7 @@ struct Lab {
     receiver: Receiver,
     seen: Seen,
     client: reqwest::Client,
+    fault: Fault,
 }
 
 impl Lab {
@@ -34,7 +35,7 @@ impl Lab {
         let seen = Seen::default();
         let receiver = receiver_of(&emulator, &seen, AUDIENCE, &[]).await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let lab = Lab { emulator, receiver, seen, client };
+        let lab = Lab { emulator, receiver, seen, client, fault };
         lab.call("PUT", TOPIC, json!({})).await;
         let subscription = json!({
             "topic": TOPIC.trim_start_matches("v1/"),
@@ -57,10 +58,11 @@ impl Lab {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Publishes a message; `data` is base64.
-    async fn publish(&self, data: &str) {
-        let message = json!({"data": data});
-        self.call("POST", &format!("{TOPIC}:publish"), json!({"messages": [message]})).await;
+    /// Publishes a message and gives its id; `data` is base64.
+    async fn publish(&self, data: &str) -> String {
+        let body = json!({"messages": [{"data": data}]});
+        let published = self.call("POST", &format!("{TOPIC}:publish"), body).await;
+        published["messageIds"][0].as_str().unwrap().to_owned()
     }
 
     /// The outcomes and reasons of the next records.
@@ -73,8 +75,16 @@ impl Lab {
         records.iter().map(shown).collect()
     }
 
-    /// Nothing but this came, and the job has succeeded once for each of so many invocations.
+    /// The fault befell a delivery, nothing but what was looked at came, and the job has succeeded once for each of so
+    /// many invocations.
     async fn succeeded_once_each(self, invocations: usize) {
+        let attempts = self.emulator.attempts_of(Sender::PubSub, 1).await;
+        let befallen: Vec<_> =
+            attempts.iter().filter(|attempt| attempt.faults.contains(&self.fault)).collect();
+        assert!(!befallen.is_empty(), "{:?} befell no delivery", self.fault);
+        if self.fault == Fault::SlowBody {
+            assert!(befallen.iter().all(|attempt| attempt.latency_ms > 900.0), "{befallen:?}");
+        }
         let mut runs = BTreeMap::new();
         for invocation in self.seen.all() {
             assert_eq!(invocation.payload, MARKER);
@@ -166,9 +176,13 @@ async fn a_sender_that_hangs_up_delivers_again_and_the_job_has_run_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn deliveries_in_the_wrong_order_are_each_done() {
     let mut lab = Lab::with(Fault::Reorder, Some(1)).await;
-    lab.publish(MARKED).await;
-    lab.publish(MARKED).await;
-    assert!(lab.outcomes(2).await.iter().all(|(outcome, ..)| outcome == "done"));
+    let first = lab.publish(MARKED).await;
+    let second = lab.publish(MARKED).await;
+    let records = lab.receiver.records(2).await;
+    let delivered: Vec<&str> =
+        records.iter().map(|record| field(record, "id").rsplit_once('/').unwrap().1).collect();
+    assert_eq!(delivered, [second, first]);
+    assert!(records.iter().all(|record| field(record, "outcome") == "done"));
     lab.succeeded_once_each(2).await;
 }
 

@@ -4,6 +4,7 @@ use std::{
     io::{BufRead, BufReader},
     net::TcpListener,
     os::unix::process::CommandExt,
+    path::Path,
     process::{Child, Command, Stdio},
 };
 
@@ -90,17 +91,19 @@ fn the_readme_s_commands_enqueue_a_task_that_the_history_shows() {
     let block = section.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
     let printed = start();
     let (port, emulator_port) = (&printed.port, &printed.emulator_port);
-    // As the README says it, but for the ports, which are fixed there.
+    // As the README says it, but for the ports, which are fixed there, and for where cargo builds.
     let folder = std::env::temp_dir().join(format!("readme-{emulator_port}"));
     std::fs::create_dir_all(&folder).unwrap();
-    let emulator = format!(
-        "emulator() {{ command emulator \"$@\" --emulator-url http://127.0.0.1:{emulator_port}; }}\n"
-    );
-    let block = emulator + &block.replace("8080", port);
+    let tests = std::env::current_exe().unwrap();
+    let built = tests.parent().and_then(Path::parent).unwrap();
+    let block = block.replace("$PWD/target/debug", built.to_str().unwrap()).replace("8080", port);
     let folder = folder.display();
     let lines = format!(
-        "export TMPDIR={folder}\n{block}
+        "export TMPDIR={folder} CLOUDSDK_CONFIG={folder}/none
+emulator() {{ command emulator \"$@\" --emulator-url http://127.0.0.1:{emulator_port}; }}
+{block}
 grep --max-count=1 receipts < <(emulator history --follow)
+gcloud tasks queues purge receipts --location=us-central1 --quiet
 emulator fault expired --next=1
 emulator export > {folder}/state.json
 emulator import {folder}/state.json

@@ -3,7 +3,8 @@
 
 use std::sync::Arc;
 
-use emulator::{Emulator, Issuer, Options, Sender, history::Attempt};
+use emulator::{Clock, Emulator, Issuer, Options, Sender, history::Attempt};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::{
@@ -127,8 +128,13 @@ impl Story {
     }
 }
 
+/// On a clock that stands, so that the schedule itself never fires.
+fn still() -> Options {
+    Options { clock: Clock::standing_at(Timestamp::now()), ..Options::default() }
+}
+
 async fn all_three_are_done(guard: &[(&str, &str)]) {
-    let Some(mut story) = Story::begin(Options::default(), guard).await else { return };
+    let Some(mut story) = Story::begin(still(), guard).await else { return };
     story.type_in(BIND).await;
     story.type_in(SUBSCRIBE).await;
     story.done("pubsub").await;
@@ -151,7 +157,7 @@ async fn the_seed_s_three_senders_are_done_where_the_receiver_trusts_cloud_run()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_the_binding_cloud_run_answers_403_and_to_another_audience_401() {
-    let Some(mut story) = Story::begin(Options::default(), &[]).await else { return };
+    let Some(mut story) = Story::begin(still(), &[]).await else { return };
     story.type_in(SCHEDULE).await;
     story.is_answered(Sender::Scheduler, 0, 403).await;
     story.type_in(BIND).await;

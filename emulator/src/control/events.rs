@@ -44,7 +44,7 @@ struct Follower {
 }
 
 impl Follower {
-    /// The next event; `None` at the end of the emulator.
+    /// The next event.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             while let Some(slot) = self.backlog.pop_front() {

@@ -24,7 +24,7 @@ pub struct Answer {
     pub status: u16,
     /// Names in lower case, in order.
     pub headers: Vec<(String, String)>,
-    /// The body's bytes.
+    /// The start of the body, [`KEPT_ANSWER_BYTES`] at most.
     pub body: Vec<u8>,
     /// From the first byte sent to the last one received.
     pub took: Duration,
@@ -66,6 +66,9 @@ pub(crate) enum Pace {
     /// In pieces with pauses: see [`trickle`].
     Trickled,
 }
+
+/// How much of an answer's body is kept, in bytes.
+pub const KEPT_ANSWER_BYTES: usize = 1 << 20;
 
 /// Delivers to any number of URLs over kept connections.
 #[derive(Clone, Debug)]
@@ -127,7 +130,7 @@ impl Courier {
             Pace::AtOnce => Body::from(parcel.body),
             Pace::Trickled => trickle::body(parcel.body),
         };
-        let response = client
+        let mut response = client
             .request(http_method(delivery.method), url)
             .headers(headers)
             .body(body)
@@ -140,10 +143,17 @@ impl Courier {
             let value = String::from_utf8_lossy(value.as_bytes());
             (name.as_str().to_owned(), value.into_owned())
         });
+        let headers = headers.collect();
+        let mut body = Vec::new();
+        // Read to its end, which is when the sender has its answer, and kept as far as anybody looks.
+        while let Some(chunk) = response.chunk().await.map_err(fault)? {
+            let room = KEPT_ANSWER_BYTES.saturating_sub(body.len());
+            body.extend(chunk.into_iter().take(room));
+        }
         Ok(Answer {
             status,
-            headers: headers.collect(),
-            body: response.bytes().await.map_err(fault)?.to_vec(),
+            headers,
+            body,
             took: began.elapsed(),
             acknowledged: delivery.sender.acknowledged_by(status),
         })

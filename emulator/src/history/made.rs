@@ -46,6 +46,15 @@ impl Start {
 }
 
 impl Made {
+    /// How much memory it takes beside itself.
+    pub(super) fn bytes(&self) -> usize {
+        let Order { delivery, url, .. } = &*self.order;
+        let headers = delivery.headers.iter().map(|(name, value)| name.len() + value.len());
+        let spoilt = self.spoilt_body.as_ref().map_or(0, |start| start.bytes.len());
+        let answer = self.answer.as_ref().map_or(0, |answer| answer.body.len());
+        delivery.body.len() + url.len() + headers.sum::<usize>() + spoilt + answer
+    }
+
     /// As it is shown.
     pub(super) fn shown(&self, id: EntryId, next_retry: Option<Timestamp>) -> entry::Attempt {
         let Order { delivery, url, resource, invocation, attempt, .. } = &*self.order;

@@ -28,8 +28,8 @@ use crate::{
 /// How many entries are kept.
 const KEPT_ENTRIES: usize = 10_000;
 
-/// How many bytes their bodies have together at most.
-const KEPT_BODY_BYTES: usize = 64 << 20;
+/// How much memory they take together at most, beside themselves.
+const KEPT_BYTES: usize = 64 << 20;
 
 /// How many changes a follower may be behind before it reads them from the history again.
 const FOLLOWERS_LAG: usize = 1024;
@@ -51,7 +51,7 @@ struct Kept {
     /// Their ids have no gaps.
     slots: VecDeque<Slot>,
     last: u64,
-    body_bytes: usize,
+    bytes: usize,
 }
 
 /// What a follower hears of.
@@ -159,13 +159,11 @@ impl History {
         if self.changes.receiver_count() > 0 {
             let _ = self.changes.send(Change::New(slot.clone()));
         }
-        kept.body_bytes += slot.body_bytes();
+        kept.bytes += slot.bytes();
         kept.slots.push_back(slot);
-        while kept.slots.len() > KEPT_ENTRIES
-            || (kept.body_bytes > KEPT_BODY_BYTES && kept.slots.len() > 1)
-        {
-            let forgotten = kept.slots.pop_front().map_or(0, |slot| slot.body_bytes());
-            kept.body_bytes -= forgotten;
+        while kept.slots.len() > KEPT_ENTRIES || (kept.bytes > KEPT_BYTES && kept.slots.len() > 1) {
+            let forgotten = kept.slots.pop_front().map_or(0, |slot| slot.bytes());
+            kept.bytes -= forgotten;
         }
         id
     }

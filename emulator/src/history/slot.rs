@@ -53,8 +53,11 @@ impl Slot {
         }
     }
 
-    /// How much of the bound on bodies it takes.
-    pub(super) fn body_bytes(&self) -> usize {
-        self.order().map_or(0, |order| order.delivery.body.len())
+    /// How much of the bound on memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        match &*self.what {
+            What::Attempt(made) => made.bytes(),
+            What::Call { url, .. } => url.len(),
+        }
     }
 }

@@ -68,7 +68,7 @@ fn large_bodies_are_forgotten_sooner() {
     assert_eq!(ids(&history), (11, 11, 1), "the last one stays whatever its size");
     history.made(made(Vec::new()));
     assert_eq!(ids(&history), (12, 12, 1));
-    assert_eq!(history.kept().body_bytes, 0);
+    assert!(history.kept().bytes < 1000, "what is forgotten is not counted");
 }
 
 #[test]

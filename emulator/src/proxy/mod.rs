@@ -18,7 +18,7 @@ pub(crate) use body::is_too_large;
 /// The largest body that is passed on, in bytes: Cloud Run's limit for an HTTP/1 request.
 ///
 /// Source: <https://cloud.google.com/run/quotas>.
-pub const MAX_BODY_BYTES: u64 = 32 << 20;
+pub(crate) const MAX_BODY_BYTES: u64 = 32 << 20;
 
 /// Headers of one connection, which a proxy never passes on (RFC 9110 §7.6.1).
 const HOP_BY_HOP: [&str; 9] = [

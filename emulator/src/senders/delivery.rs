@@ -69,18 +69,26 @@ impl fmt::Debug for Delivery {
 }
 
 /// The headers that a user set on a job or task, as far as Google sends them: `Authorization`, `Host`,
-/// `Content-Length`, `User-Agent`, `X-Google-*` and `X-AppEngine-*` are ignored or replaced (`target.proto`).
+/// `Content-Length`, `User-Agent`, `X-Google-*` and `X-AppEngine-*` are ignored or replaced (`target.proto`). So are
+/// here the headers that frame a request, which are the client's own.
 pub(super) fn allowed_user_headers(
     headers: &[(String, String)],
 ) -> impl Iterator<Item = (String, String)> + '_ {
-    const REPLACED: [&str; 4] = ["authorization", "host", "content-length", "user-agent"];
+    const REPLACED: [&str; 2] = ["authorization", "user-agent"];
     let allowed = |name: &str| {
         let name = name.to_ascii_lowercase();
         !REPLACED.contains(&name.as_str())
+            && !frames_the_request(&name)
             && !name.starts_with("x-google-")
             && !name.starts_with("x-appengine-")
     };
     headers.iter().filter(move |(name, _)| allowed(name)).cloned()
+}
+
+/// Whether a header says where the request goes or ends, which is for the client alone to say.
+pub(super) fn frames_the_request(name: &str) -> bool {
+    const FRAMING: [&str; 4] = ["connection", "content-length", "host", "transfer-encoding"];
+    FRAMING.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
 /// A header of our own spelling.

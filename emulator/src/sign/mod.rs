@@ -23,8 +23,6 @@ use crate::{
     token::LIFETIME_SECONDS,
 };
 
-pub use crate::proxy::MAX_BODY_BYTES;
-
 /// A token is replaced when it has fewer seconds left than this.
 const RENEW_BEFORE_SECONDS: i64 = 300;
 
@@ -250,7 +248,7 @@ mod tests {
     #[tokio::test]
     async fn a_body_over_32_mib_is_refused() {
         let lab = lab().await;
-        let body = vec![b'x'; (super::MAX_BODY_BYTES + 1) as usize];
+        let body = vec![b'x'; (crate::proxy::MAX_BODY_BYTES + 1) as usize];
         let response = lab.client.post(lab.proxy.url()).body(body).send().await;
         // The connection may be cut while the rest is still being sent.
         assert!(response.is_err() || response.is_ok_and(|answer| answer.status() == 413));
