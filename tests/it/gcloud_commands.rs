@@ -108,6 +108,7 @@ async fn gcloud_makes_scheduler_jobs() {
             "headers": {"Content-Type": "text/plain"},
         }}),
     );
+    assert_eq!(posted["httpTarget"]["oidcToken"], Value::Null);
     gcloud
         .ok(&format!("gcloud scheduler jobs update http report {IN} --schedule='0 6 * * *' --uri=http://127.0.0.1:9/y --http-method=GET --oidc-service-account-email={CALLER} --oidc-token-audience=https://b.example"))
         .await;
@@ -340,6 +341,7 @@ async fn gcloud_passes_through_what_the_scripts_only_pass_through() {
         .unwrap();
     let submit = format!("gcloud builds submit --config={}/build.yaml", folder.display());
     gcloud.ok(&format!("{submit} --no-source")).await;
+    gcloud.ok(&format!("{submit} --no-source --async")).await;
     gcloud.ok(&format!("{submit} {}", folder.display())).await;
     let calls = gcloud.emulator.calls();
     for part in ["run.googleapis.com:enable", "batchEnable", "repositories", "builds"] {

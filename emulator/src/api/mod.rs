@@ -125,7 +125,7 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
             Some(Service::Other) => {
                 let answered = passthrough::answer(&google, &call).await;
                 let status = answered.as_ref().map_or_else(ApiError::http_status, |_| 200);
-                google.history.called(request.method().as_str(), path, status);
+                google.history.called(google.clock.now(), request.method().as_str(), path, status);
                 answered
             }
             None => Err(call.unknown()),

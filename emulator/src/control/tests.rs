@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::{Event, Filter, RunningEmulator};
@@ -46,7 +47,7 @@ async fn ask(emulator: &Emulator, method: &str, path: &str, body: &str) -> (u16,
 async fn the_history_is_listed_by_sender_resource_and_id() {
     let (emulator, running, receiver) = start().await;
     emulator.google().attempt(task(&receiver, "a")).await;
-    emulator.google().history.called("POST", "/serviceusage/v1/x:enable", 200);
+    emulator.google().history.called(Timestamp::now(), "POST", "/serviceusage/v1/x:enable", 200);
     emulator.google().attempt(task(&receiver, "b")).await;
     let ids = async |filter: Filter| {
         let entries = running.history(&filter).await.unwrap();
@@ -117,7 +118,7 @@ async fn a_follower_that_reads_too_slowly_misses_no_entry() {
     let mut followed = running.follow(&Filter::default()).await.unwrap();
     // Faster than they are told, and more than the changes that wait for a follower.
     for _ in 0..3000 {
-        emulator.google().history.called("GET", "/serviceusage/v1/x", 200);
+        emulator.google().history.called(Timestamp::now(), "GET", "/serviceusage/v1/x", 200);
     }
     for expected in 1..=3000 {
         match followed.next().await.unwrap() {

@@ -83,9 +83,9 @@ impl History {
     }
 
     /// Keeps a call of the control plane that was only passed through.
-    pub(crate) fn called(&self, method: &str, url: &str, status: u16) {
+    pub(crate) fn called(&self, time: Timestamp, method: &str, url: &str, status: u16) {
         let (method, url) = (method.to_owned(), url.to_owned());
-        self.push(What::Call { time: Timestamp::now(), method, url, status });
+        self.push(What::Call { time, method, url, status });
     }
 
     /// Says when the sender will try again; `None` that it will not.

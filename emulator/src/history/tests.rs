@@ -46,7 +46,7 @@ fn ids(history: &History) -> (u64, u64, usize) {
 fn the_oldest_entries_are_forgotten() {
     let history = History::default();
     for _ in 0..KEPT_ENTRIES + 5 {
-        history.called("GET", "/serviceusage/v1/x", 200);
+        history.called(Timestamp::now(), "GET", "/serviceusage/v1/x", 200);
     }
     assert_eq!(ids(&history), (6, 10_005, 10_000));
     assert_eq!(history.entry(EntryId(5)), None);
