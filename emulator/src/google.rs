@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
     attempts::Attempts, clock::Clock, environment::Environment, error::Error, faults::Faults,
@@ -27,6 +27,8 @@ pub(crate) struct Google {
     pub(crate) tasks: Tasks,
     pub(crate) pubsub: PubSub,
     pub(crate) run: Run,
+    /// Held while all is replaced, and by what must not fall in the midst of that.
+    pub(crate) changing: Mutex<()>,
     /// What schedules, queues and subscriptions run on.
     runtime: Handle,
 }
@@ -52,6 +54,7 @@ impl Google {
             tasks: Tasks::default(),
             pubsub: PubSub::default(),
             run: Run::new(options.run),
+            changing: Mutex::default(),
             runtime,
         })
     }

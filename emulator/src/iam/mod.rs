@@ -53,6 +53,10 @@ struct State {
     keys: BTreeMap<String, key::PublicKey>,
 }
 
+/// What was read of an export and can be put in place.
+#[derive(Debug)]
+pub(crate) struct Imported(State);
+
 impl Iam {
     /// The project with its owner, the default account and the senders' agents. With `legacy_agents` Pub/Sub's agent
     /// holds no role, as in projects of before April 2021
@@ -143,11 +147,11 @@ impl Iam {
         serde_json::to_value(&*self.state()).unwrap_or_default()
     }
 
-    /// Replaces everything by what was exported.
+    /// Reads what was exported; nothing changes.
     ///
     /// # Errors
     /// 400 if it is of another shape or of another project, or would leave the project without its owner.
-    pub(crate) fn import(&self, state: Value) -> Result<(), ApiError> {
+    pub(crate) fn read(&self, state: Value) -> Result<Imported, ApiError> {
         let state: State = from_json(state)?;
         let own = &self.project.id;
         if let Some(other) = state.accounts.values().find(|one| one.project_id != *own) {
@@ -158,8 +162,12 @@ impl Iam {
         }
         let bindings = state.policies.get(&self.project.name()).map(|one| one.bindings.as_slice());
         policy::check_owner(bindings.unwrap_or_default())?;
+        Ok(Imported(state))
+    }
+
+    /// Replaces everything by what was read.
+    pub(crate) fn put(&self, Imported(state): Imported) {
         *self.state() = state;
-        Ok(())
     }
 
     /// Gives somebody a role in the whole project, as an owner does.
@@ -221,15 +229,14 @@ mod tests {
         let exported = iam.export();
         let other = Iam::new(Project::default(), false);
         other.create_account("stranger").unwrap();
-        other.import(exported.clone()).unwrap();
+        other.put(other.read(exported.clone()).unwrap());
         assert_eq!(other.export(), exported);
         assert!(other.account("caller@demo-project.iam.gserviceaccount.com").is_some());
     }
 
     #[test]
-    fn a_state_that_cannot_be_used_is_refused_and_changes_nothing() {
+    fn a_state_that_cannot_be_used_is_refused() {
         let iam = iam(false);
-        let exported = iam.export();
         let elsewhere = Iam::new(Project { id: "elsewhere".to_owned(), number: 7 }, false).export();
         let without_owner = json!({"accounts": {}, "policies": {}, "keys": {}});
         for (state, said) in [
@@ -237,10 +244,9 @@ mod tests {
             (without_owner, "roles/owner"),
             (json!({"accounts": {}}), "missing field"),
         ] {
-            let fault = iam.import(state).unwrap_err();
+            let fault = iam.read(state).unwrap_err();
             assert_eq!(fault.http_status(), 400);
             assert!(fault.message.contains(said), "{}", fault.message);
         }
-        assert_eq!(iam.export(), exported);
     }
 }

@@ -116,7 +116,7 @@ impl PubSub {
         let mut id = self.reserve_ids(messages.len() as u64, now);
         let stamped = |message: Message| {
             let message_id = id.to_string();
-            id += 1;
+            id = id.saturating_add(1);
             Arc::new(Message { message_id, publish_time, ..message })
         };
         let messages: Vec<Arc<Message>> = messages.into_iter().map(stamped).collect();
@@ -130,8 +130,8 @@ impl PubSub {
     /// that they are new after a restart as well, and of as many digits as Google's.
     fn reserve_ids(&self, count: u64, now: Timestamp) -> u64 {
         let now = u64::try_from(now.as_microsecond()).unwrap_or(0);
-        let first = |last: u64| now.max(last + 1);
-        let reserve = |last| Some(first(last) + count);
+        let first = |last: u64| now.max(last.saturating_add(1));
+        let reserve = |last| Some(first(last).saturating_add(count));
         let (Ok(last) | Err(last)) =
             self.last_message_id.fetch_update(Ordering::Relaxed, Ordering::Relaxed, reserve);
         first(last)

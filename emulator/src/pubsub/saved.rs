@@ -7,12 +7,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    PubSub, Resources, message::Message, pusher, running::Running, subscription::Subscription,
+    PubSub, Resources, labels,
+    message::Message,
+    name::{self, DELETED_TOPIC, Kind},
+    pusher,
+    running::Running,
+    subscription::Subscription,
     topic::Topic,
 };
 use crate::{
     api::{call::from_json, error::ApiError},
     google::Google,
+    project::Project,
+    state,
 };
 
 /// Everything.
@@ -43,6 +50,14 @@ struct SavedMessage {
     attempts: u32,
 }
 
+/// What was read of an export and can be put in place.
+#[derive(Debug)]
+pub(crate) struct Imported {
+    resources: Resources,
+    /// Of the youngest message.
+    last_id: u64,
+}
+
 impl PubSub {
     /// All resources, with the messages that are not acknowledged.
     pub(crate) fn export(&self) -> Value {
@@ -65,37 +80,72 @@ impl PubSub {
         })
     }
 
-    /// Replaces everything by what was exported and sets it going.
+    /// Reads what was exported; nothing changes.
     ///
     /// # Errors
-    /// 400 if it cannot be read; then nothing is changed.
-    pub(crate) fn import(google: &Arc<Google>, state: Value) -> Result<(), ApiError> {
+    /// 400 that names the topic or subscription which cannot be.
+    pub(crate) fn read(google: &Google, state: Value) -> Result<Imported, ApiError> {
+        let project = &google.project;
         let saved: Saved = from_json(state)?;
-        let mut imported = Resources::default();
+        let mut resources = Resources::default();
         for topic in saved.topics {
-            imported.topics.insert(topic.name.clone(), topic);
+            let name = topic.name.clone();
+            check_name(project, Kind::Topic, &name)?;
+            labels::check(&topic.labels).map_err(|fault| state::refused(&name, fault))?;
+            if resources.topics.insert(name.clone(), topic).is_some() {
+                return Err(state::twice(&name));
+            }
         }
         let mut last_id = 0;
-        for SavedSubscription { settings, used_at, messages } in saved.subscriptions {
-            let running = Running::new(settings.checked(&google.project)?, used_at)?;
-            for SavedMessage { message, attempts } in messages {
-                last_id = message.message_id.parse().unwrap_or(0).max(last_id);
-                running.state().backlog.add(Arc::new(message), attempts);
+        for saved in saved.subscriptions {
+            let name = saved.settings.name.clone();
+            check_name(project, Kind::Subscription, &name)?;
+            let ids =
+                saved.messages.iter().filter_map(|saved| saved.message.message_id.parse().ok());
+            last_id = ids.fold(last_id, u64::max);
+            let running = restored(project, saved).map_err(|fault| state::refused(&name, fault))?;
+            if resources.subscriptions.insert(name.clone(), Arc::new(running)).is_some() {
+                return Err(state::twice(&name));
             }
-            imported.subscriptions.insert(running.name.clone(), Arc::new(running));
         }
+        Ok(Imported { resources, last_id })
+    }
+
+    /// Replaces everything by what was read, and sets it going.
+    pub(crate) fn put(google: &Arc<Google>, Imported { resources, last_id }: Imported) {
         let pubsub = &google.pubsub;
         pubsub.last_message_id.fetch_max(last_id, Ordering::Relaxed);
-        let started: Vec<Arc<Running>> = imported.subscriptions.values().map(Arc::clone).collect();
-        let replaced = std::mem::replace(&mut *pubsub.resources(), imported);
+        let started: Vec<Arc<Running>> = resources.subscriptions.values().map(Arc::clone).collect();
+        let replaced = std::mem::replace(&mut *pubsub.resources(), resources);
         for running in replaced.subscriptions.values() {
             running.delete();
         }
         for running in started {
             pusher::start(google, running);
         }
-        Ok(())
     }
+}
+
+/// A subscription with its messages; nothing pushes them yet.
+fn restored(project: &Project, saved: SavedSubscription) -> Result<Running, ApiError> {
+    let SavedSubscription { settings, used_at, messages } = saved;
+    if settings.topic != DELETED_TOPIC {
+        check_name(project, Kind::Topic, &settings.topic)?;
+    }
+    let running = Running::new(settings.checked(project)?, used_at)?;
+    for SavedMessage { message, attempts } in messages {
+        running.state().backlog.add(Arc::new(message), attempts);
+    }
+    Ok(running)
+}
+
+/// That a resource of this project can be called so.
+fn check_name(project: &Project, kind: Kind, name: &str) -> Result<(), ApiError> {
+    let expected = kind.new_name(project, name::id(name))?;
+    if name == expected {
+        return Ok(());
+    }
+    Err(ApiError::invalid(format!("{name:?} is none of this project's; expected {expected:?}.")))
 }
 
 #[cfg(test)]
@@ -104,6 +154,10 @@ mod tests {
 
     use super::*;
     use crate::pubsub::stand::{Receiver, Stand};
+
+    fn import(google: &Arc<Google>, state: Value) {
+        PubSub::put(google, PubSub::read(google, state).unwrap());
+    }
 
     #[tokio::test]
     async fn what_was_exported_goes_on_elsewhere() {
@@ -122,7 +176,7 @@ mod tests {
         let other = Stand::new().await;
         other.subscribe("forgotten", json!({})).await;
         let forgotten = other.running("forgotten");
-        PubSub::import(&other.google, exported.clone()).unwrap();
+        import(&other.google, exported.clone());
         assert_eq!(other.google.pubsub.export(), exported);
         assert!(matches!(forgotten.next(other.clock.now(), 0), crate::pubsub::running::Next::End));
         let pulled = other.pull("pulled").await;
@@ -139,18 +193,66 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_cannot_be_read_changes_nothing() {
+    async fn nothing_takes_the_place_of_everything() {
         let stand = Stand::new().await;
-        let before = stand.google.pubsub.export();
-        let name = "projects/demo-project/subscriptions/broken";
-        for state in [
-            json!({"queues": []}),
-            json!({"subscriptions": [{"settings": {"name": name, "filter": "x"}, "usedAt": "2026-03-01T12:00:00Z"}]}),
-        ] {
-            assert_eq!(PubSub::import(&stand.google, state).unwrap_err().http_status(), 400);
-        }
-        assert_eq!(stand.google.pubsub.export(), before);
-        PubSub::import(&stand.google, json!({})).unwrap();
+        import(&stand.google, json!({}));
         assert_eq!(stand.google.pubsub.export(), json!({"topics": [], "subscriptions": []}));
+    }
+
+    #[tokio::test]
+    async fn ids_end_at_the_last_number_without_an_overflow() {
+        let stand = Stand::new().await;
+        stand.subscribe("pulled", json!({})).await;
+        stand.publish(json!([{"data": "MQ=="}])).await;
+        let mut state = stand.google.pubsub.export();
+        let last = u64::MAX.to_string();
+        state["subscriptions"][0]["messages"][0]["message"]["messageId"] = last.clone().into();
+        import(&stand.google, state);
+        let ids = stand.publish(json!([{"data": "Mg=="}, {"data": "Mw=="}])).await;
+        assert_eq!(ids, [last.as_str(), last.as_str()]);
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_is_refused_by_its_name() {
+        let stand = Stand::new().await;
+        let topic = json!({"name": "projects/demo-project/topics/orders"});
+        let subscription = json!({
+            "settings": {
+                "name": "projects/demo-project/subscriptions/mailer",
+                "topic": topic["name"],
+                "filter": "",
+                "deadLetterPolicy": {"deadLetterTopic": topic["name"]},
+            },
+            "usedAt": "2026-03-01T12:00:00Z",
+        });
+        let whole = json!({"topics": [topic], "subscriptions": [subscription]});
+        PubSub::read(&stand.google, whole.clone()).unwrap();
+        for (pointer, value, said) in [
+            ("/topics", json!([topic, topic]), "topics/orders comes twice"),
+            ("/topics/0/name", json!("projects/demo-project/topics/a"), "topics/a)"),
+            ("/topics/0/name", json!("projects/other/topics/orders"), "\"projects/other/topics/"),
+            ("/topics/0/name", json!("projects/demo-project/x/orders"), "-project/x/orders\" is"),
+            (
+                "/topics/0",
+                json!({"name": topic["name"], "labels": {"A": ""}}),
+                "topics/orders: You",
+            ),
+            ("/subscriptions", json!([subscription, subscription]), "/mailer comes twice"),
+            ("/subscriptions/0/settings/name", json!("mailer"), "\"mailer\" is none of"),
+            ("/subscriptions/0/settings/topic", json!("orders"), "/mailer: \"orders\" is none"),
+            ("/subscriptions/0/settings/filter", json!("x"), "/mailer: "),
+            (
+                "/subscriptions/0/settings/deadLetterPolicy/deadLetterTopic",
+                json!("projects/other/topics/dead"),
+                "/mailer: Resource not found",
+            ),
+            ("/subscriptions/0", json!({"queues": []}), "unknown field `queues`"),
+        ] {
+            let mut spoilt = whole.clone();
+            *spoilt.pointer_mut(pointer).unwrap() = value;
+            let fault = PubSub::read(&stand.google, spoilt).unwrap_err();
+            assert_eq!(fault.http_status(), 400, "{pointer}");
+            assert!(fault.message.contains(said), "{}", fault.message);
+        }
     }
 }

@@ -22,7 +22,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-pub(crate) use self::saved::import;
+pub(crate) use self::saved::{put, read};
 use self::{
     front_end::FrontEnd,
     name::ServiceName,

@@ -1,6 +1,6 @@
 //! What the API does to services.
 
-use std::{collections::btree_map::Entry, sync::Arc};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -33,17 +33,17 @@ impl Operations<'_> {
     /// # Errors
     /// 400 for a document that cannot be, 403 also for an account that does not exist, 409 if the service does.
     pub(super) async fn create(&self) -> Result<Value, ApiError> {
-        let Google { run, iam, project, .. } = self.google.as_ref();
+        let Google { run, iam, project, changing, .. } = self.google.as_ref();
+        // An import that came while the front end starts would take the service away again.
+        let _changing = changing.lock().await;
         let document = self.document()?;
         let name = self.name(&document.metadata.name)?;
         name.check()?;
         iam.require(&self.call.principal, "run.services.create", &name.resource(project))?;
         self.check_account(&document)?;
-        let exists = || {
-            ApiError::new(Code::AlreadyExists, format!("Resource '{}' already exists.", name.id))
-        };
         if run.state().services.contains_key(&name) {
-            return Err(exists());
+            let message = format!("Resource '{}' already exists.", name.id);
+            return Err(ApiError::new(Code::AlreadyExists, message));
         }
         let mut service = Service::created(name.clone(), document, self.write())?;
         if self.is_dry_run() {
@@ -52,13 +52,7 @@ impl Operations<'_> {
         let front_end = FrontEnd::start(self.google, &name, 0).await?;
         service.port = front_end.port();
         let document = service.document(project);
-        // Somebody else may have been quicker while the front end started.
-        match run.state().services.entry(name.clone()) {
-            Entry::Occupied(_) => return Err(exists()),
-            Entry::Vacant(vacant) => {
-                vacant.insert(Deployed::new(service, front_end, project));
-            }
-        }
+        run.state().services.insert(name, Deployed::new(service, front_end, project));
         Ok(document)
     }
 
@@ -129,7 +123,9 @@ impl Operations<'_> {
     /// # Errors
     /// 403 and 404.
     pub(super) async fn delete(&self, id: &str) -> Result<Value, ApiError> {
-        let Google { run, iam, project, .. } = self.google.as_ref();
+        let Google { run, iam, project, changing, .. } = self.google.as_ref();
+        // An import that came before the policy is dropped and the port free would lose the one and miss the other.
+        let _changing = changing.lock().await;
         let name = self.name(id)?;
         iam.require(&self.call.principal, "run.services.delete", &name.resource(project))?;
         let removed = run.state().services.remove(&name).ok_or_else(|| name.missing(project))?;

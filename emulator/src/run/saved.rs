@@ -5,10 +5,17 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Deployed, Run, front_end::FrontEnd, service::Service};
+use super::{
+    Deployed, Run,
+    front_end::FrontEnd,
+    knative::{API_VERSION, Document},
+    name::ServiceName,
+    service::Service,
+};
 use crate::{
     api::{call::from_json, error::ApiError},
     google::Google,
+    state,
 };
 
 #[derive(Serialize, Deserialize)]
@@ -26,16 +33,39 @@ impl Run {
     }
 }
 
-/// Replaces all services. Each is reached at the port that it had, unless that is taken by now.
+/// What was read of an export and can be put in place.
+#[derive(Debug)]
+pub(crate) struct Imported(BTreeMap<ServiceName, Service>);
+
+/// Reads what was exported; nothing changes.
 ///
 /// # Errors
-/// 400 if `state` is none that was exported; nothing is changed then. 500 if a service cannot be served.
-pub(crate) async fn import(google: &Arc<Google>, state: Value) -> Result<(), ApiError> {
+/// 400 that names the service which cannot be.
+pub(crate) fn read(google: &Google, state: Value) -> Result<Imported, ApiError> {
     let Saved { services } = from_json(state)?;
+    let mut read = BTreeMap::new();
+    for service in services {
+        let name = service.name.clone();
+        let resource = name.resource(&google.project);
+        let service = checked(service).map_err(|fault| state::refused(&resource, fault))?;
+        if read.insert(name, service).is_some() {
+            return Err(state::twice(&resource));
+        }
+    }
+    Ok(Imported(read))
+}
+
+/// Replaces all services by those that were read. Each is reached at the port that it had, unless that is taken by now.
+///
+/// # Errors
+/// 500 if a service cannot be served; then there are none.
+pub(crate) async fn put(
+    google: &Arc<Google>,
+    Imported(services): Imported,
+) -> Result<(), ApiError> {
     google.run.close().await;
     let mut restored = BTreeMap::new();
-    for mut service in services {
-        let name = service.name.clone();
+    for (name, mut service) in services {
         let front_end = FrontEnd::start(google, &name, service.port).await?;
         service.port = front_end.port();
         restored.insert(name, Deployed::new(service, front_end, &google.project));
@@ -44,33 +74,44 @@ pub(crate) async fn import(google: &Arc<Google>, state: Value) -> Result<(), Api
     Ok(())
 }
 
+/// That the service could have been deployed so.
+fn checked(service: Service) -> Result<Service, ApiError> {
+    let Service { name, metadata, spec, revisions, .. } = &service;
+    name.check()?;
+    if metadata.name != name.id {
+        let fault = format!("is {:?}; expected {:?}.", metadata.name, name.id);
+        return Err(ApiError::invalid_field("metadata.name", fault));
+    }
+    if revisions.is_empty() {
+        return Err(ApiError::invalid_field("revisions", "is empty; expected at least one."));
+    }
+    let document = Document {
+        api_version: API_VERSION.to_owned(),
+        kind: "Service".to_owned(),
+        metadata: metadata.clone(),
+        spec: spec.clone(),
+    };
+    let Document { metadata, spec, .. } = document.checked()?;
+    Ok(Service { metadata, spec, ..service })
+}
+
 #[cfg(test)]
 mod tests {
-    use actix_web::{test::TestRequest, web::Bytes};
     use serde_json::json;
-    use tokio::runtime::Handle;
 
     use super::*;
     use crate::{
-        Options,
-        api::call::Call,
-        iam::Principal,
-        issuer::Authority,
         run::{api, knative::tests::whole},
+        testing::{self, google},
     };
-
-    fn google() -> Arc<Google> {
-        let url = "http://127.0.0.1:1".to_owned();
-        let authority = Arc::new(Authority::new(url.clone(), url.clone()).unwrap());
-        Arc::new(Google::new(Options::default(), url, authority, Handle::current()).unwrap())
-    }
 
     async fn deploy(google: &Arc<Google>, name: &str) -> Value {
         let path = "/v1/projects/demo-project/locations/us-central1/services";
-        let request = TestRequest::post().uri(path).to_http_request();
-        let body = Bytes::from(whole(name).to_string());
-        let call = Call::new(&request, path, body, Principal::Developer);
-        api::answer(google, &call).await.unwrap()
+        api::answer(google, &testing::call("POST", path, whole(name))).await.unwrap()
+    }
+
+    async fn import(google: &Arc<Google>, state: &Value) {
+        put(google, read(google, state.clone()).unwrap()).await.unwrap();
     }
 
     async fn status(url: &Value) -> Option<u16> {
@@ -85,7 +126,7 @@ mod tests {
         let service = deploy(&before, "receiver").await;
         let state = before.run.export();
         let beside = google();
-        import(&beside, state.clone()).await.unwrap();
+        import(&beside, &state).await;
         let moved = beside.run.export();
         assert_ne!(moved["services"][0]["port"], state["services"][0]["port"]);
 
@@ -94,21 +135,53 @@ mod tests {
         assert_eq!(status(url).await, None);
         let after = google();
         deploy(&after, "other").await;
-        import(&after, state.clone()).await.unwrap();
+        import(&after, &state).await;
         assert_eq!(after.run.export(), state, "what was there is replaced");
         assert_eq!(status(url).await, Some(403));
         // Into itself: the ports are given back first.
-        import(&after, state.clone()).await.unwrap();
+        import(&after, &state).await;
         assert_eq!(after.run.export(), state);
     }
 
     #[tokio::test]
-    async fn what_was_never_exported_is_refused_and_changes_nothing() {
+    async fn what_cannot_be_is_refused_by_its_name() {
         let google = google();
         deploy(&google, "receiver").await;
-        let before = google.run.export();
-        let fault = import(&google, json!({"services": [{}]})).await.unwrap_err();
-        assert_eq!(fault.http_status(), 400);
-        assert_eq!(google.run.export(), before);
+        let whole = google.run.export();
+        read(&google, whole.clone()).unwrap();
+        let service = whole["services"][0].clone();
+        let timeout = "/services/0/spec/template/spec/timeoutSeconds";
+        for (pointer, value, said) in [
+            ("/services/0/revisions", json!([]), "/services/receiver: revisions: is empty"),
+            ("/services/0/name/id", json!("A"), "/services/A: metadata.name"),
+            ("/services/0/metadata/name", json!("other"), "/services/receiver: metadata.name"),
+            (timeout, json!(0), "/services/receiver: spec.template.spec.timeoutSeconds"),
+            (timeout, json!(3601), "/services/receiver: spec.template.spec.timeoutSeconds"),
+            ("/services", json!([service, service]), "/services/receiver comes twice"),
+            ("/services", json!([{}]), "missing field"),
+        ] {
+            let mut spoilt = whole.clone();
+            *spoilt.pointer_mut(pointer).unwrap() = value;
+            let fault = read(&google, spoilt).unwrap_err();
+            assert_eq!(fault.http_status(), 400, "{pointer}");
+            assert!(fault.message.contains(said), "{}", fault.message);
+        }
+    }
+
+    #[tokio::test]
+    async fn counters_stay_at_the_most_that_they_hold() {
+        let google = google();
+        deploy(&google, "receiver").await;
+        let mut state = google.run.export();
+        state["services"][0]["writes"] = u64::MAX.into();
+        state["services"][0]["metadata"]["generation"] = i64::MAX.into();
+        import(&google, &state).await;
+        let path = "/v1/projects/demo-project/locations/us-central1/services/receiver";
+        let mut changed = whole("receiver");
+        changed["spec"]["template"]["spec"]["timeoutSeconds"] = 60.into();
+        api::answer(&google, &testing::call("PUT", path, changed)).await.unwrap();
+        let after = google.run.export();
+        assert_eq!(after["services"][0]["writes"], u64::MAX);
+        assert_eq!(after["services"][0]["metadata"]["generation"], i64::MAX);
     }
 }

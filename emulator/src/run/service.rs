@@ -109,9 +109,10 @@ impl Service {
     }
 
     fn written(mut self, is_changed: bool, write: Write<'_>) -> Result<Service, ApiError> {
-        self.writes += 1;
+        self.writes = self.writes.saturating_add(1);
         self.written_at = write.at;
-        self.metadata.generation += i64::from(is_changed);
+        let generation = &mut self.metadata.generation;
+        *generation = generation.saturating_add(i64::from(is_changed));
         self.metadata.annotations.insert(LAST_MODIFIER.to_owned(), email(write.by));
         let template = &self.spec.template;
         if self.revisions.last().is_none_or(|newest| newest.template != *template) {

@@ -30,7 +30,7 @@ impl Invocation {
 
     /// Begins an attempt.
     pub(super) fn attempt(&mut self) {
-        self.attempts += 1;
+        self.attempts = self.attempts.saturating_add(1);
         self.next_attempt = None;
     }
 

@@ -41,6 +41,13 @@ pub(super) struct Saved {
     runs: Vec<Invocation>,
 }
 
+impl Saved {
+    /// The job's name.
+    pub(super) fn name(&self) -> &str {
+        &self.job.name
+    }
+}
+
 impl Kept {
     /// A job from `now` on.
     pub(super) fn new(job: Job, schedule: Schedule, now: Timestamp) -> Kept {
@@ -56,11 +63,16 @@ impl Kept {
         Job { schedule_time: retry.or(self.next), ..self.job.clone() }
     }
 
-    /// Puts a job that was patched in place of the old one. Runs that are not over go on, as the new one says.
+    /// Puts a job that was patched in place of the old one. Runs that are not over go on, as the new one says; one that
+    /// is due and waits for them still comes, unless the schedule is another.
     pub(super) fn replace(&mut self, job: Job, schedule: Schedule, now: Timestamp) {
+        let is_rescheduled =
+            job.schedule != self.job.schedule || job.time_zone != self.job.time_zone;
         self.job = job;
         self.schedule = schedule;
-        self.look_ahead(now);
+        if is_rescheduled {
+            self.look_ahead(now);
+        }
     }
 
     /// Nothing more is attempted by the schedule, retries included.
@@ -199,11 +211,6 @@ impl Kept {
         }
         Ok(kept)
     }
-
-    /// Its name.
-    pub(super) fn name(&self) -> &str {
-        &self.job.name
-    }
 }
 
 #[cfg(test)]
@@ -332,6 +339,26 @@ mod tests {
     }
 
     #[test]
+    fn a_patch_keeps_a_run_that_is_due_unless_it_is_of_the_schedule() {
+        for (field, value, due) in [
+            ("description", "new", "12:01:00"),
+            ("schedule", "*/5 * * * *", "12:05:00"),
+            ("timeZone", "Etc/UTC", "12:02:00"),
+        ] {
+            let mut kept = kept(json!({}));
+            let in_flight = kept.begin_by_hand(at("12:00:40"));
+            kept.attempt(in_flight, at("12:00:40")).unwrap();
+            let mut job = to_value(kept.shown()).unwrap();
+            job[field] = value.into();
+            let mut job: Job = from_value(job).unwrap();
+            let schedule = job.check().unwrap();
+            kept.replace(job, schedule, at("12:01:30"));
+            kept.ended(in_flight, &end(200), at("12:01:40"));
+            assert_eq!(kept.due(), Some(at(due)), "{field}");
+        }
+    }
+
+    #[test]
     fn a_paused_job_makes_no_attempt_but_by_hand_and_resumes_with_the_next_time() {
         let mut kept = kept(json!({"retryCount": 5}));
         let scheduled = kept.begin_due(at("12:01:00")).unwrap();
@@ -384,5 +411,17 @@ mod tests {
         assert_eq!((order.attempt, order.invocation.as_str()), (2, "2026-03-01T04:01:00-08:00"));
         restored.ended(run, &end(200), at("12:03:31"));
         assert_eq!(restored.due(), Some(at("12:04:00")));
+    }
+
+    #[test]
+    fn attempts_stay_at_the_most_that_can_be_counted() {
+        let mut kept = kept(json!({}));
+        kept.begin_by_hand(at("12:00:40"));
+        let mut saved = to_value(kept.save()).unwrap();
+        saved["runs"][0]["attempts"] = u32::MAX.into();
+        let mut restored = Kept::restore(from_value(saved).unwrap(), at("12:00:41")).unwrap();
+        let run = restored.runs().next().unwrap();
+        assert_eq!(restored.attempt(run, at("12:00:41")).unwrap().attempt, u32::MAX);
+        assert_eq!(restored.ended(run, &end(500), at("12:00:41")), None);
     }
 }

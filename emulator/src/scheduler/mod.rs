@@ -31,6 +31,8 @@ use self::{
 use crate::{
     api::{call::from_json, error::ApiError},
     google::Google,
+    project::Project,
+    state,
 };
 
 /// The jobs, by name.
@@ -38,6 +40,10 @@ use crate::{
 pub(crate) struct Scheduler {
     jobs: Mutex<BTreeMap<String, Arc<Keeper>>>,
 }
+
+/// What was read of an export and can be put in place.
+#[derive(Debug)]
+pub(crate) struct Imported(BTreeMap<String, Kept>);
 
 impl Scheduler {
     fn jobs(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Keeper>>> {
@@ -55,29 +61,59 @@ impl Scheduler {
         json!({"jobs": saved})
     }
 
-    /// Replaces all jobs by those that were exported, and sets them going.
+    /// Reads what was exported; nothing changes.
     ///
     /// # Errors
-    /// 400 if `state` is not what [`export`](Scheduler::export) gives; then nothing has changed.
-    pub(crate) fn import(google: &Arc<Google>, state: Value) -> Result<(), ApiError> {
+    /// 400 that names the job which cannot be.
+    pub(crate) fn read(google: &Google, state: Value) -> Result<Imported, ApiError> {
         #[derive(Deserialize)]
         #[serde(deny_unknown_fields)]
         struct State {
             jobs: Vec<Saved>,
         }
-        let State { jobs: saved } = from_json(state)?;
+        let State { jobs } = from_json(state)?;
         let now = now(google);
-        let kept: Vec<Kept> =
-            saved.into_iter().map(|saved| Kept::restore(saved, now)).collect::<Result<_, _>>()?;
+        let mut read = BTreeMap::new();
+        for saved in jobs {
+            let name = saved.name().to_owned();
+            check_name(&google.project, &name)?;
+            let kept = Kept::restore(saved, now).map_err(|fault| state::refused(&name, fault))?;
+            if read.insert(name.clone(), kept).is_some() {
+                return Err(state::twice(&name));
+            }
+        }
+        Ok(Imported(read))
+    }
+
+    /// Replaces all jobs by those that were read, and sets them going.
+    pub(crate) fn put(google: &Arc<Google>, Imported(read): Imported) {
         let mut jobs = google.scheduler.jobs();
         for old in jobs.values() {
             old.delete();
         }
-        *jobs = kept
-            .into_iter()
-            .map(|kept| (kept.name().to_owned(), Keeper::start(google, kept)))
-            .collect();
-        Ok(())
+        *jobs = read.into_iter().map(|(name, kept)| (name, Keeper::start(google, kept))).collect();
+    }
+
+    /// Both at once.
+    #[cfg(test)]
+    fn import(google: &Arc<Google>, state: Value) -> Result<(), ApiError> {
+        Scheduler::read(google, state).map(|imported| Scheduler::put(google, imported))
+    }
+}
+
+/// That a job of that name can be called for.
+fn check_name(project: &Project, name: &str) -> Result<(), ApiError> {
+    let segments: Vec<&str> = name.split('/').collect();
+    match *segments.as_slice() {
+        ["projects", owner, "locations", location, "jobs", id]
+            if owner == project.id && !location.is_empty() && !id.is_empty() =>
+        {
+            Ok(())
+        }
+        _ => Err(ApiError::invalid(format!(
+            "Job {name:?} is none of this project's; expected {}/locations/LOCATION/jobs/JOB.",
+            project.name()
+        ))),
     }
 }
 

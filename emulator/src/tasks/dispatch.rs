@@ -59,11 +59,33 @@ impl Dispatch {
                 url: effective.url,
                 resource: queue.name.clone(),
                 invocation: task.id.to_string(),
-                attempt: retry_count + 1,
+                attempt: retry_count.saturating_add(1),
                 auth: effective.auth,
                 deadline: task.deadline,
             },
             attempted: Attempted { id: Arc::clone(&task.id), serial: task.serial, forced_at },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{from_value, json};
+
+    use super::*;
+    use crate::tasks::{backlog::Backlog, new_task::NewTask};
+
+    #[test]
+    fn attempts_stay_at_the_most_that_can_be_counted() {
+        let now = "2026-03-29T01:00:00Z".parse().unwrap();
+        let queue: Queue = from_value(json!({"name": "q"})).unwrap();
+        let task = from_value(json!({"httpRequest": {"url": "http://a/"}})).unwrap();
+        let mut backlog = Backlog::default();
+        let task = backlog.add("t", true, NewTask::checked(task, None, now).unwrap(), now);
+        task.progress.dispatches = u32::MAX;
+        let order = Dispatch::new(&queue, task, None, now).order;
+        assert_eq!(order.attempt, u32::MAX);
+        let count = ("X-CloudTasks-TaskRetryCount".to_owned(), u32::MAX.to_string());
+        assert!(order.delivery.headers.contains(&count), "{:?}", order.delivery.headers);
     }
 }

@@ -99,7 +99,7 @@ impl Progress {
     /// An attempt is started that was due at `scheduled`.
     pub(super) fn dispatched(&mut self, scheduled: Timestamp, now: Timestamp) {
         let dispatched = microseconds(now);
-        self.dispatches += 1;
+        self.dispatches = self.dispatches.saturating_add(1);
         self.first_dispatch.get_or_insert(dispatched);
         self.last = Some(Last { scheduled, dispatched, failed: None });
     }
@@ -107,8 +107,9 @@ impl Progress {
     /// An attempt failed.
     pub(super) fn failed(&mut self, failure: Failure, now: Timestamp) {
         if let Failure::Answered(status) = failure {
-            self.responses += 1;
-            self.executions += u32::from(!(500..600).contains(&status));
+            self.responses = self.responses.saturating_add(1);
+            let is_execution = u32::from(!(500..600).contains(&status));
+            self.executions = self.executions.saturating_add(is_execution);
         }
         self.failure = Some(failure);
         if let Some(last) = &mut self.last {
@@ -133,7 +134,7 @@ impl Progress {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{json, to_value};
+    use serde_json::{from_value, json, to_value};
 
     use super::*;
 
@@ -171,6 +172,18 @@ mod tests {
         progress.failed(Failure::TimedOut, at(15));
         assert_eq!(progress.failure.map(Failure::previous_response), Some(504));
         assert_eq!((progress.executions, progress.responses), (0, 0));
+    }
+
+    #[test]
+    fn counters_stay_at_the_most_that_they_hold() {
+        let most = u32::MAX;
+        let saved = json!({"dispatches": most, "responses": most, "executions": most});
+        let mut progress: Progress = from_value(saved).unwrap();
+        let before = progress.clone();
+        progress.dispatched(at(0), at(0));
+        progress.failed(Failure::Answered(404), at(1));
+        let counters = |of: &Progress| (of.dispatches, of.responses, of.executions);
+        assert_eq!(counters(&progress), counters(&before));
     }
 
     #[test]
