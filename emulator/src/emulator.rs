@@ -129,8 +129,7 @@ impl Emulator {
     /// # Errors
     /// [`Error::Crypto`] if there are no keys.
     pub async fn token(&self, audience: &str, email: &str) -> Result<String, Error> {
-        let token = self.google.id_token(email, audience).await?;
-        token.sign(&self.google.authority.keys().await?.current())
+        self.google.mint(email, audience, |token| token).await
     }
 
     /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.
