@@ -133,7 +133,7 @@ impl Emulator {
     /// Creates a service account; `id` is what stands before the `@`.
     ///
     /// # Errors
-    /// [`Error::Declined`] if it exists.
+    /// [`Error::Declined`] if it exists, or Google would not take the id.
     pub fn create_account(&self, id: &str) -> Result<Account, Error> {
         let created = self.google.iam.create_account(id)?;
         Ok(Account { email: created.email, unique_id: created.unique_id })
@@ -144,8 +144,7 @@ impl Emulator {
     /// # Errors
     /// [`Error::Crypto`] if there are no keys.
     pub async fn token(&self, audience: &str, email: &str) -> Result<String, Error> {
-        let token = self.google.id_token(email, audience).await?;
-        token.sign(&self.google.authority.keys().await?.current())
+        self.google.mint(email, audience, |token| token).await
     }
 
     /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.

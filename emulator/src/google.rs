@@ -75,4 +75,16 @@ impl Google {
     ) -> tokio::task::JoinHandle<()> {
         self.runtime.spawn(task)
     }
+
+    /// Does something to its end, even where whoever asked for it leaves meanwhile.
+    ///
+    /// # Errors
+    /// [`Error::Thread`] if the emulator stops first.
+    pub(crate) async fn see_through<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.runtime.spawn(work).await.map_err(|_| Error::Thread(what))
+    }
 }

@@ -70,6 +70,13 @@ pub(crate) async fn import(google: &Arc<Google>, state: State) -> Result<(), Api
             ),
         ));
     }
+    let importing = read_and_put(Arc::clone(google), state);
+    google.see_through("imports the state", importing).await?
+}
+
+/// Everything is read before anything is replaced.
+async fn read_and_put(google: Arc<Google>, state: State) -> Result<(), ApiError> {
+    let google = &google;
     let _changing = google.changing.lock().await;
     let iam = google.iam.read(state.iam)?;
     let run = run::read(google, state.run)?;
@@ -78,6 +85,7 @@ pub(crate) async fn import(google: &Arc<Google>, state: State) -> Result<(), Api
     let scheduler = Scheduler::read(google, state.scheduler)?;
     // In the order in which parts refer to others: accounts first, then what is called, then who calls.
     google.iam.put(iam);
+    google.tokens.revoke_all();
     run::put(google, run).await?;
     PubSub::put(google, pubsub);
     Tasks::put(google, tasks);

@@ -8,6 +8,9 @@ use crate::{account::Account, error::Error, keys::SigningKey};
 /// How long Google's ID tokens live: `exp` − `iat`.
 pub const LIFETIME_SECONDS: i64 = 3600;
 
+/// Whoever holds a token replaces it when it has fewer seconds left than this.
+pub(crate) const RENEW_BEFORE_SECONDS: i64 = 300;
+
 /// An ID token before it is signed. Change a field, then [`sign`](IdToken::sign) it.
 ///
 /// Fields as shown in <https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions>: there is no `jti`,

@@ -1,5 +1,7 @@
 //! One call of the control plane, taken apart.
 
+use std::fmt;
+
 use actix_web::{HttpRequest, http::Method, web::Bytes};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
@@ -9,7 +11,6 @@ use super::error::ApiError;
 use crate::iam::Principal;
 
 /// A request to one of Google's REST APIs, without the prefix that says which.
-#[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) method: Method,
     /// The path's segments, percent-decoded, the custom verb taken off: `["v2", "projects", "p", …, "queues", "q"]`.
@@ -22,6 +23,20 @@ pub(crate) struct Call {
     pub(crate) principal: Principal,
     /// `Host` of the request.
     pub(crate) host: String,
+}
+
+/// Without query and body: they may hold payloads and tokens.
+impl fmt::Debug for Call {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Call")
+            .field("method", &self.method)
+            .field("path", &self.path)
+            .field("verb", &self.verb)
+            .field("principal", &self.principal)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl Call {
@@ -61,6 +76,20 @@ impl Call {
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         let (_, value) = self.query.iter().rev().find(|(other, _)| other == name)?;
         Some(value)
+    }
+
+    /// A parameter that counts; 0 where it is absent or empty.
+    ///
+    /// # Errors
+    /// 400 if it is no number, or a negative one.
+    pub(crate) fn number(&self, name: &str) -> Result<usize, ApiError> {
+        match self.parameter(name).unwrap_or_default() {
+            "" => Ok(0),
+            text => text.parse().map_err(|_| {
+                let said = format!("{text:?} is not valid; expected a number, 0 or more.");
+                ApiError::invalid_field(name, said)
+            }),
+        }
     }
 
     /// The body as `T`; an empty one is `{}`.
@@ -132,6 +161,20 @@ mod tests {
         assert_eq!(call.parameter("a"), Some("b c"));
         assert_eq!(call.update_mask(), ["rateLimits.maxBurstSize", "x"]);
         assert_eq!(call.json::<Value>().unwrap(), json!({}));
+    }
+
+    #[test]
+    fn a_number_is_read_from_the_query() {
+        let call = call("/v2/x?a=5&b=&c=-1", "");
+        assert_eq!((call.number("a").unwrap(), call.number("b").unwrap()), (5, 0));
+        assert_eq!(call.number("absent").unwrap(), 0);
+        assert!(call.number("c").unwrap_err().message.starts_with("c: \"-1\" is not valid"));
+    }
+
+    #[test]
+    fn a_body_is_never_shown() {
+        let shown = format!("{:?}", call("/v2/x?access_token=secret", "secret"));
+        assert!(shown.contains("body_bytes: 6") && !shown.contains("secret"), "{shown}");
     }
 
     #[test]

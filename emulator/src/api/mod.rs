@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    error::PayloadError,
     http::{Method, header::AUTHORIZATION},
     web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
 };
@@ -82,19 +83,31 @@ impl Service {
                 "generateIdToken" | "generateAccessToken" => Service::IamCredentials,
                 _ => Service::Iam,
             },
-            ["v1" | "v3", "projects", _] => Service::Project,
+            // Of the locations without a resource only those of Cloud Tasks are served here.
+            ["v2", "projects", _, "locations"] | ["v2", "projects", _, "locations", _] => {
+                Service::Tasks
+            }
+            ["v1", "projects", _] => Service::Project,
             _ => return None,
         })
     }
 }
 
-async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> HttpResponse {
+async fn answer(
+    request: HttpRequest,
+    body: Result<Bytes, actix_web::Error>,
+    google: Data<Google>,
+) -> HttpResponse {
     let google = google.into_inner();
     if request.method() == Method::CONNECT {
         // gcloud's proxy setting leads here, so that nothing leaves the machine unnoticed.
         return HttpResponse::NotImplemented()
             .body("the emulator is no proxy for HTTPS: this API has no endpoint override");
     }
+    let body = match body {
+        Ok(body) => body,
+        Err(fault) => return unread(&fault).response(),
+    };
     let path = request.path();
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     match first {
@@ -108,7 +121,7 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
         None => (Service::by_resource(path), path),
     };
     let bearer = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    let principal = match google.tokens.principal(bearer) {
+    let principal = match google.principal(bearer) {
         Ok(principal) => principal,
         Err(fault) => return fault.response(),
     };
@@ -140,6 +153,16 @@ async fn answer(request: HttpRequest, body: Bytes, google: Data<Google>) -> Http
     }
 }
 
+/// Why a body was not read.
+fn unread(fault: &actix_web::Error) -> ApiError {
+    match fault.as_error() {
+        Some(PayloadError::Overflow) => ApiError::invalid(format!(
+            "Request payload size exceeds the limit: {MAX_BODY_BYTES} bytes."
+        )),
+        _ => ApiError::invalid(format!("The request's body broke off ({fault}); send it again.")),
+    }
+}
+
 /// Turns the project's number into its id; another project is refused as one that does not exist is.
 fn in_project(google: &Google, call: &mut Call) -> Result<(), ApiError> {
     let Some(at) =
@@ -160,4 +183,58 @@ fn in_project(google: &Google, call: &mut Call) -> Result<(), ApiError> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::{
+        App,
+        body::to_bytes,
+        test::{TestRequest, call_service, init_service},
+    };
+    use serde_json::Value;
+
+    use super::*;
+    use crate::testing::google;
+
+    #[tokio::test]
+    async fn a_body_over_the_limit_is_refused_in_google_s_words() {
+        let google = Data::from(google());
+        let app = init_service(App::new().configure(|config| routes(config, google))).await;
+        let request = TestRequest::post()
+            .uri("/v1/projects/demo-project/topics/t:publish")
+            .insert_header(("content-length", MAX_BODY_BYTES + 1));
+        let answered = call_service(&app, request.to_request()).await;
+        assert_eq!(answered.status(), 400);
+        let body = to_bytes(answered.into_body()).await.unwrap();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            body["error"]["message"],
+            "Request payload size exceeds the limit: 16777216 bytes."
+        );
+        assert_eq!(body["error"]["status"], "INVALID_ARGUMENT");
+    }
+
+    #[test]
+    fn a_body_that_breaks_off_is_refused_with_the_reason() {
+        let fault = unread(&PayloadError::Incomplete(None).into());
+        assert_eq!(fault.http_status(), 400);
+        assert!(fault.message.starts_with("The request's body broke off ("), "{}", fault.message);
+    }
+
+    #[test]
+    fn without_a_prefix_the_resource_says_which_api_is_called() {
+        for (path, service) in [
+            ("/v1/projects/p/locations/l/jobs/j", Some(Service::Scheduler)),
+            ("/v2/projects/p/locations/l/queues", Some(Service::Tasks)),
+            ("/v2/projects/p/locations", Some(Service::Tasks)),
+            ("/v2/projects/p/locations/l", Some(Service::Tasks)),
+            ("/v1/projects/p/topics/t", Some(Service::PubSub)),
+            ("/v1/projects/-/serviceAccounts/a:generateIdToken", Some(Service::IamCredentials)),
+            ("/v1/projects/p:getIamPolicy", Some(Service::Project)),
+            ("/v3/projects/p", None),
+        ] {
+            assert_eq!(Service::by_resource(path), service, "{path}");
+        }
+    }
 }

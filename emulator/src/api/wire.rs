@@ -1,7 +1,7 @@
 //! How protocol buffers look in JSON (<https://protobuf.dev/programming-guides/json/>): durations, bytes, 64-bit numbers,
 //! and enums by name or by number.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use base64::{
     Engine,
@@ -62,8 +62,16 @@ fn parse_duration(text: &str) -> Option<Duration> {
 }
 
 /// Bytes as base64; read in both alphabets, padded or not, and written in the standard one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Its `Debug` shows how many, for they may be a payload.
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct WireBytes(pub(crate) Bytes);
+
+impl fmt::Debug for WireBytes {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
 
 const LENIENT: GeneralPurposeConfig =
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
@@ -241,6 +249,7 @@ mod tests {
     fn bytes_are_read_in_either_alphabet() {
         for text in ["-_8=", "-_8", "+/8=", "+/8"] {
             let bytes: WireBytes = from_value(json!(text)).unwrap();
+            assert_eq!(format!("{bytes:?}"), "2 bytes");
             assert_eq!(to_value(bytes).unwrap(), "+/8=");
         }
         assert!(from_value::<WireBytes>(json!("?")).is_err());

@@ -8,8 +8,6 @@ mod spoil;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::oneshot;
-
 use self::send::Sending;
 use crate::{
     api::error::ApiError,
@@ -82,14 +80,9 @@ impl Google {
     /// 404 if there is no such entry (any more), 400 if it is no attempt.
     pub(crate) async fn replay(self: &Arc<Self>, id: EntryId) -> Result<Entry, ApiError> {
         let (google, order) = (Arc::clone(self), self.history.order(id)?);
-        // A task of its own: whoever asked may leave, and what is delivered belongs into the history all the same.
-        let (tell, told) = oneshot::channel();
-        self.spawn(async move {
-            let end = google.make(order, Some(id)).await;
-            // Nobody listens any more then.
-            let _ = tell.send(end);
-        });
-        let end = told.await.map_err(|_| Error::Thread("makes the delivery"))?;
+        // What is delivered belongs into the history, whoever waits for it.
+        let making = async move { google.make(order, Some(id)).await };
+        let end = self.see_through("makes the delivery", making).await?;
         let entry = self.history.entry(end.entry);
         entry.ok_or_else(|| ApiError::not_found("The replay, forgotten already,"))
     }

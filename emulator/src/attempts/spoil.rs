@@ -59,7 +59,7 @@ impl Google {
         audience: &str,
         faults: &[Fault],
     ) -> Result<Arc<str>, Error> {
-        let mut token = self.id_token(email, audience).await?;
+        let (mut token, key) = self.id_token(email, audience).await?;
         for fault in faults {
             token = match fault {
                 Fault::Expired => token.aged(EXPIRED_AGE_SECONDS),
@@ -80,7 +80,7 @@ impl Google {
         } else if faults.contains(&Fault::StrippedSignature) {
             token.signature_removed()
         } else {
-            token.sign(&self.authority.keys().await?.current())
+            token.sign(&key)
         };
         signed.map(Arc::from)
     }

@@ -7,10 +7,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{
-    ServiceAccount, key,
-    service_account::{check_id, unknown},
-};
+use super::{ServiceAccount, key, service_account::unknown};
 use crate::{
     api::{call::Call, call::from_json, error::ApiError, mask, page},
     google::Google,
@@ -32,7 +29,7 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
         ("PATCH", [account], "") => patch(google, call, account),
         ("DELETE", [account], "") => {
             let account = permitted(google, call, account, "iam.serviceAccounts.delete")?;
-            iam.delete_account(&account);
+            google.delete_account(&account);
             Ok(json!({}))
         }
         ("POST", [account], "enable" | "disable") => switch(google, call, account, verb),
@@ -87,7 +84,6 @@ fn create(google: &Google, call: &Call) -> Result<Value, ApiError> {
     let project = google.project.name();
     google.iam.require(&call.principal, "iam.serviceAccounts.create", &project)?;
     let CreateRequest { account_id, service_account } = call.json()?;
-    check_id(&account_id)?;
     check_words(&service_account)?;
     Ok(google.iam.add_account(&account_id, service_account)?.json())
 }

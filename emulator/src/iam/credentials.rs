@@ -216,7 +216,7 @@ mod tests {
         let answered = answer(&google, &call("POST", &uri, body)).await.unwrap();
         let header = format!("Bearer {}", answered["accessToken"].as_str().unwrap());
         let caller = Principal::Account(google.project.account_email("caller"));
-        assert_eq!(google.tokens.principal(Some(&header)).unwrap(), caller);
+        assert_eq!(google.principal(Some(&header)).unwrap(), caller);
         let expires: Timestamp = answered["expireTime"].as_str().unwrap().parse().unwrap();
         let left = expires.as_second() - Timestamp::now().as_second();
         assert!((58..=60).contains(&left), "{left}");

@@ -93,6 +93,11 @@ async fn look_up(google: &Google, request: &HttpRequest) -> Result<Answer, Error
     if account != "default" && account != email {
         return Ok(not_found(request));
     }
+    if ["token", "identity"].contains(&field)
+        && let Some(text) = without_tokens(google, &email)
+    {
+        return Ok(Answer::Fault(StatusCode::NOT_FOUND, text));
+    }
     let scope = "https://www.googleapis.com/auth/cloud-platform";
     match field {
         "" if recursive == "true" => {
@@ -110,6 +115,19 @@ async fn look_up(google: &Google, request: &HttpRequest) -> Result<Answer, Error
         }))),
         "identity" => identity(google, &email, &audience, &format).await,
         _ => Ok(not_found(request)),
+    }
+}
+
+/// Why there are no tokens of the default account, where there are none.
+fn without_tokens(google: &Google, email: &str) -> Option<String> {
+    match google.iam.account(email) {
+        Some(account) if account.disabled => {
+            Some(format!("The default service account {email} is disabled; enable it."))
+        }
+        Some(_) => None,
+        None => Some(format!(
+            "The default service account {email} was deleted; import a state that has it, or start afresh."
+        )),
     }
 }
 
@@ -149,7 +167,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        iam::Principal,
+        iam::{Principal, ServiceAccount},
         testing::{claims, google},
     };
 
@@ -209,7 +227,27 @@ mod tests {
         let token: Value = serde_json::from_str(&token).unwrap();
         let bearer = format!("Bearer {}", token["access_token"].as_str().unwrap());
         let default = Principal::Account(google.project.default_account_email());
-        assert_eq!(google.tokens.principal(Some(&bearer)).unwrap(), default);
+        assert_eq!(google.principal(Some(&bearer)).unwrap(), default);
+    }
+
+    #[tokio::test]
+    async fn an_account_that_is_disabled_or_deleted_has_no_tokens() {
+        let google = google();
+        let account = google.iam.account(&google.project.default_account_email()).unwrap();
+        let paths = ["token", "identity?audience=a"]
+            .map(|field| format!("instance/service-accounts/default/{field}"));
+        google.iam.store_account(ServiceAccount { disabled: true, ..account.clone() }).unwrap();
+        for path in &paths {
+            let (status, text) = get(&google, path).await;
+            assert_eq!((status, text.contains("is disabled")), (404, true), "{text}");
+        }
+        google.iam.store_account(account.clone()).unwrap();
+        assert_eq!(get(&google, &paths[0]).await.0, 200);
+        google.delete_account(&account);
+        for path in &paths {
+            let (status, text) = get(&google, path).await;
+            assert_eq!((status, text.contains("was deleted")), (404, true), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ pub(crate) mod project;
 mod role;
 mod service_account;
 
+pub(crate) use assertion::self_signed;
 pub(crate) use principal::Principal;
 pub(crate) use service_account::ServiceAccount;
 

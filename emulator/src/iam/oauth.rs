@@ -102,43 +102,16 @@ async fn tokens(google: &Google, assertion: &Assertion) -> Result<Value, Error> 
 #[cfg(test)]
 mod tests {
     use actix_web::{body::to_bytes, test::TestRequest};
-    use aws_lc_rs::{rand::SystemRandom, rsa::KeyPair, signature::RSA_PKCS1_SHA256};
-    use base64::{Engine, prelude::BASE64_STANDARD};
     use jiff::Timestamp;
 
     use super::*;
     use crate::{
-        iam::{Principal, ServiceAccount, api},
-        jws,
-        testing::{call, claims, google},
+        iam::{
+            Principal, ServiceAccount,
+            key_file::tests::{header, signed, with_key_file},
+        },
+        testing::{claims, google},
     };
-
-    /// Google's side and the key file of an account in it, which is read as a client does.
-    async fn with_key_file() -> (Arc<Google>, Value) {
-        let google = google();
-        let email = google.iam.create_account("caller").unwrap().email;
-        let path = format!("/v1/projects/-/serviceAccounts/{email}/keys");
-        let key = api::answer(&google, &call("POST", &path, json!({}))).await.unwrap();
-        let file = BASE64_STANDARD.decode(key["privateKeyData"].as_str().unwrap()).unwrap();
-        (google, serde_json::from_slice(&file).unwrap())
-    }
-
-    /// Signs with the private key of the file and nothing else of ours.
-    fn signed(file: &Value, header: &Value, claims: &Value) -> String {
-        let pem = file["private_key"].as_str().unwrap();
-        let lines = pem.lines().filter(|line| !line.starts_with("-----"));
-        let der = BASE64_STANDARD.decode(lines.collect::<String>()).unwrap();
-        let pair = KeyPair::from_pkcs8(&der).unwrap();
-        let input = jws::signing_input(header, claims).unwrap();
-        let mut signature = vec![0; pair.public_modulus_len()];
-        let random = SystemRandom::new();
-        pair.sign(&RSA_PKCS1_SHA256, &random, input.as_bytes(), &mut signature).unwrap();
-        jws::compact(&input, &signature)
-    }
-
-    fn header(file: &Value) -> Value {
-        json!({"alg": "RS256", "typ": "JWT", "kid": file["private_key_id"]})
-    }
 
     fn asking(file: &Value) -> Value {
         let now = Timestamp::now().as_second();
@@ -175,7 +148,7 @@ mod tests {
         let genuine = ask(&google, &signed(&file, &json!({"alg": "RS256"}), &claims)).unwrap();
         let answered = tokens(&google, &genuine).await.unwrap();
         let bearer = format!("Bearer {}", answered["access_token"].as_str().unwrap());
-        assert_eq!(google.tokens.principal(Some(&bearer)).unwrap(), Principal::Account(email));
+        assert_eq!(google.principal(Some(&bearer)).unwrap(), Principal::Account(email));
         assert_eq!(
             (&answered["expires_in"], &answered["token_type"]),
             (&json!(3599), &json!("Bearer"))
@@ -229,7 +202,7 @@ mod tests {
         let disabled = ServiceAccount { disabled: true, ..account.clone() };
         google.iam.store_account(disabled).unwrap();
         assert!(ask(&google, &assertion).unwrap_err().description.contains("disabled"));
-        google.iam.delete_account(&account);
+        google.delete_account(&account);
         google.iam.create_account("caller").unwrap();
         assert_eq!(ask(&google, &assertion).unwrap_err().description, "Invalid JWT Signature.");
     }

@@ -10,6 +10,7 @@ use crate::{
         error::{ApiError, Code},
         wire::is_default,
     },
+    google::Google,
     project::Project,
 };
 
@@ -59,7 +60,7 @@ impl ServiceAccount {
 ///
 /// The rules: <https://cloud.google.com/iam/docs/service-accounts-create>; the words of the second fault:
 /// <https://github.com/GoogleCloudPlatform/cloud-code-intellij/issues/2062>.
-pub(super) fn check_id(id: &str) -> Result<(), ApiError> {
+fn check_id(id: &str) -> Result<(), ApiError> {
     if !(6..=30).contains(&id.chars().count()) {
         let message = format!("The account ID \"{id}\" does not have a length between 6 and 30.");
         return Err(ApiError::invalid(message));
@@ -94,6 +95,9 @@ impl Iam {
     }
 
     /// A new account for a test: `id` is what stands before the `@`.
+    ///
+    /// # Errors
+    /// As [`add_account`](Iam::add_account).
     pub(crate) fn create_account(&self, id: &str) -> Result<ServiceAccount, ApiError> {
         self.add_account(id, ServiceAccount::default())
     }
@@ -101,12 +105,13 @@ impl Iam {
     /// A new account with the words for people that `given` has; `id` is what stands before the `@`.
     ///
     /// # Errors
-    /// 409 if it exists.
+    /// 400 if it cannot be created as that, 409 if it exists.
     pub(super) fn add_account(
         &self,
         id: &str,
         given: ServiceAccount,
     ) -> Result<ServiceAccount, ApiError> {
+        check_id(id)?;
         let account = ServiceAccount {
             display_name: given.display_name,
             description: given.description,
@@ -144,7 +149,7 @@ impl Iam {
     /// Deletes an account with its keys and its policy. Where others' policies name it, it is marked as deleted, so that
     /// an account that is created by the same name later does not hold the old roles
     /// (<https://cloud.google.com/iam/docs/service-accounts-delete-undelete>).
-    pub(super) fn delete_account(&self, account: &ServiceAccount) {
+    fn delete_account(&self, account: &ServiceAccount) {
         let member = Principal::Account(account.email.clone()).member();
         let deleted = format!("deleted:{member}?uid={}", account.unique_id);
         let mut state = self.state();
@@ -157,6 +162,14 @@ impl Iam {
                 named.clone_from(&deleted);
             }
         }
+    }
+}
+
+impl Google {
+    /// Deletes an account with all that it had, its tokens too.
+    pub(super) fn delete_account(&self, account: &ServiceAccount) {
+        self.iam.delete_account(account);
+        self.tokens.revoke(&account.email);
     }
 }
 
@@ -180,6 +193,7 @@ mod tests {
             fault.message,
             "Service account schedulerunner already exists within project projects/demo-project."
         );
+        assert_eq!(iam.create_account("sa1").unwrap_err().http_status(), 400);
     }
 
     #[test]

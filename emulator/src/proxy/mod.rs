@@ -33,6 +33,10 @@ const HOP_BY_HOP: [&str; 9] = [
     "upgrade",
 ];
 
+/// Headers by which a caller was admitted: of the whole way, even where `Connection` names them
+/// (RFC 9110 §7.6.1 forbids that).
+const END_TO_END: [&str; 2] = ["authorization", "x-serverless-authorization"];
+
 /// A client that follows no redirects and asks no other proxy.
 ///
 /// # Errors
@@ -61,8 +65,10 @@ pub(crate) fn request(
     let mut outgoing = Request::new(method, url);
     let named = request.headers().get_all(header::CONNECTION);
     let named: String = named.filter_map(|names| names.to_str().ok()).collect::<Vec<_>>().join(",");
-    let is_named =
-        |name: &str| named.split(',').any(|other| other.trim().eq_ignore_ascii_case(name));
+    let is_named = |name: &str| {
+        !END_TO_END.contains(&name)
+            && named.split(',').any(|other| other.trim().eq_ignore_ascii_case(name))
+    };
     for (name, value) in request.headers() {
         let name = name.as_str();
         if HOP_BY_HOP.contains(&name) || is_named(name) {

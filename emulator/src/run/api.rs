@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{name::ServiceName, operations::Operations, v2};
 use crate::{
@@ -78,15 +78,7 @@ fn policy(
             iam.get_policy(call, "run.services.getIamPolicy", &resource)
         }
         ("POST", "setIamPolicy") => iam.set_policy(call, "run.services.setIamPolicy", &resource),
-        ("POST", "testIamPermissions") => {
-            let asked: Value = call.json()?;
-            let asked = asked.get("permissions").and_then(Value::as_array);
-            let held = asked.into_iter().flatten().filter(|permission| {
-                let permission = permission.as_str().unwrap_or_default();
-                iam.allows(&call.principal, permission, &resource)
-            });
-            Ok(json!({"permissions": held.collect::<Vec<_>>()}))
-        }
+        ("POST", "testIamPermissions") => iam.test_permissions(call, &resource),
         _ => Err(call.unknown()),
     }
 }
@@ -98,6 +90,8 @@ fn region_of_host(host: &str) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::run::lab::{Lab, RECEIVER};
 
@@ -116,6 +110,8 @@ mod tests {
         let path = format!("{RECEIVER}:testIamPermissions");
         let (_, held) = lab.api("POST", &path, json!({"permissions": asked})).await;
         assert_eq!(held, json!({"permissions": ["run.services.get"]}));
+        let (status, _) = lab.api("POST", &path, json!({"permissions": ["run.*"]})).await;
+        assert_eq!(status, 400);
     }
 
     #[test]

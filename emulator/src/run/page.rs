@@ -41,13 +41,7 @@ impl Selector {
 /// # Errors
 /// 400 if `limit` or `continue` is no number.
 pub(super) fn list(call: &Call, kind: &str, items: Vec<Value>) -> Result<Value, ApiError> {
-    let number = |name: &str| match call.parameter(name).unwrap_or_default() {
-        "" => Ok(0),
-        text => text
-            .parse::<usize>()
-            .map_err(|_| ApiError::invalid_field(name, format!("{text:?} is not valid."))),
-    };
-    let (limit, start) = (number("limit")?, number("continue")?);
+    let (limit, start) = (call.number("limit")?, call.number("continue")?);
     let limit = if limit == 0 { items.len() } else { limit };
     let end = start.saturating_add(limit);
     let mut metadata = json!({});

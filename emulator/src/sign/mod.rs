@@ -20,11 +20,8 @@ use crate::{
     issuer::RunningIssuer,
     local_server::{LocalServer, bind},
     proxy,
-    token::LIFETIME_SECONDS,
+    token::{LIFETIME_SECONDS, RENEW_BEFORE_SECONDS},
 };
-
-/// A token is replaced when it has fewer seconds left than this.
-const RENEW_BEFORE_SECONDS: i64 = 300;
 
 /// What the proxy signs and where it sends it.
 #[derive(Clone, Debug)]

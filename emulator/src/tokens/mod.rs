@@ -14,12 +14,11 @@ use crate::{
     account::Account,
     error::Error,
     google::Google,
+    iam::ServiceAccount,
+    keys::SigningKey,
     senders::Sender,
-    token::{IdToken, LIFETIME_SECONDS},
+    token::{IdToken, LIFETIME_SECONDS, RENEW_BEFORE_SECONDS},
 };
-
-/// A token is replaced when it has fewer seconds left than this.
-const RENEW_BEFORE_SECONDS: i64 = 300;
 
 /// How many tokens are held at most: a task may name an audience that no other has.
 const MOST_HELD: usize = 1024;
@@ -54,6 +53,15 @@ pub(crate) enum Auth {
     OAuth { email: String },
 }
 
+impl Auth {
+    /// The account's.
+    fn email(&self) -> &str {
+        match self {
+            Auth::Oidc { email, .. } | Auth::OAuth { email } => email,
+        }
+    }
+}
+
 /// Tokens that are in use. Its `Debug` shows none.
 #[derive(Default)]
 pub(crate) struct Tokens {
@@ -66,6 +74,20 @@ pub(crate) struct Tokens {
 impl std::fmt::Debug for Tokens {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Tokens")
+    }
+}
+
+impl Tokens {
+    /// Forgets every token of the account, so that one that is created by the same name later has none of them.
+    pub(crate) fn revoke(&self, email: &str) {
+        lock(&self.held).retain(|auth, _| auth.email() != email);
+        lock(&self.access_tokens).retain(|_, (holder, _)| holder != email);
+    }
+
+    /// Forgets every token: the accounts are others now.
+    pub(crate) fn revoke_all(&self) {
+        lock(&self.held).clear();
+        lock(&self.access_tokens).clear();
     }
 }
 
@@ -104,13 +126,22 @@ impl Google {
         self.held_token(auth).await.map_err(|fault| fault.to_string())
     }
 
-    /// A fresh ID token before it is signed.
+    /// A fresh ID token before it is signed, and the key that its header names. The account need not exist.
     ///
     /// # Errors
     /// [`Error::Crypto`] if there are no keys.
-    pub(crate) async fn id_token(&self, email: &str, audience: &str) -> Result<IdToken, Error> {
+    pub(crate) async fn id_token(
+        &self,
+        email: &str,
+        audience: &str,
+    ) -> Result<(IdToken, Arc<SigningKey>), Error> {
         let key = self.authority.keys().await?.current();
-        Ok(IdToken::new(self.authority.issuer(), audience, &Account::new(email), key.id()))
+        let account = match self.iam.account(email) {
+            // One that was imported may have another unique id than its email would give it here.
+            Some(ServiceAccount { email, unique_id, .. }) => Account { email, unique_id },
+            None => Account::new(email),
+        };
+        Ok((IdToken::new(self.authority.issuer(), audience, &account, key.id()), key))
     }
 
     /// A signed ID token, changed by `shape` before it is signed; nobody holds it.
@@ -123,8 +154,7 @@ impl Google {
         audience: &str,
         shape: impl FnOnce(IdToken) -> IdToken,
     ) -> Result<String, Error> {
-        let key = self.authority.keys().await?.current();
-        let token = IdToken::new(self.authority.issuer(), audience, &Account::new(email), key.id());
+        let (token, key) = self.id_token(email, audience).await?;
         shape(token).sign(&key)
     }
 
@@ -139,8 +169,7 @@ impl Google {
         }
         let (token, key_id) = match auth {
             Auth::Oidc { email, audience } => {
-                let (key, account) = (keys.current(), Account::new(email.as_str()));
-                let token = IdToken::new(self.authority.issuer(), audience, &account, key.id());
+                let (token, key) = self.id_token(email, audience).await?;
                 (token.sign(&key)?, Some(key.id().to_owned()))
             }
             Auth::OAuth { email } => (self.tokens.access_token(email, LIFETIME_SECONDS)?, None),
@@ -166,7 +195,7 @@ mod tests {
     use tokio::runtime::Handle;
 
     use super::*;
-    use crate::{Options, issuer::Authority};
+    use crate::{Options, issuer::Authority, testing::claims};
 
     fn google(legacy_agents: bool) -> Google {
         let url = "http://127.0.0.1:8800".to_owned();
@@ -196,6 +225,35 @@ mod tests {
         assert_eq!(google.token_for(Sender::Tasks, &auth).await.unwrap(), first);
         keys.rotate().unwrap();
         assert_ne!(google.token_for(Sender::Tasks, &auth).await.unwrap(), first);
+    }
+
+    #[tokio::test]
+    async fn an_imported_account_keeps_its_unique_id() {
+        let google = google(false);
+        let email = google.iam.create_account("caller").unwrap().email;
+        let mut state = google.iam.export();
+        state["accounts"][&email]["uniqueId"] = "100000000000000000007".into();
+        google.iam.put(google.iam.read(state).unwrap());
+        let token = google.token_for(Sender::Tasks, &oidc(&email, "a")).await.unwrap();
+        let claims = claims(&token.to_string().into());
+        for claim in ["sub", "azp"] {
+            assert_eq!(claims[claim], "100000000000000000007", "{claim}");
+        }
+    }
+
+    #[tokio::test]
+    async fn revoked_tokens_are_held_no_longer() {
+        let google = google(false);
+        for id in ["caller", "another"] {
+            let email = google.iam.create_account(id).unwrap().email;
+            google.held_token(&oidc(&email, "a")).await.unwrap();
+            google.held_token(&Auth::OAuth { email }).await.unwrap();
+        }
+        let another = google.project.account_email("another");
+        google.tokens.revoke(&google.project.account_email("caller"));
+        let held = lock(&google.tokens.held);
+        assert_eq!(held.len(), 2);
+        assert!(held.keys().all(|auth| auth.email() == another));
     }
 
     #[tokio::test]

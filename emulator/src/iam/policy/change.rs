@@ -52,7 +52,7 @@ impl Iam {
                  backoff. The request's ETag did not match the current policy's ETag.",
             ));
         }
-        let policy = Policy { bindings, etag: etag_after(&current.etag), version: 1 };
+        let policy = Policy { etag: etag_after(&current.etag), ..Policy::of(bindings) };
         state.policies.insert(resource.to_owned(), policy.clone());
         Ok(policy.json())
     }
@@ -202,6 +202,8 @@ mod tests {
         assert_eq!(google.iam.policy(SERVICE).bindings[0].members, ["user:a@example.com"]);
         let blind = json!({"bindings": [{"role": "roles/run.invoker", "members": ["allUsers"]}]});
         assert!(set(&google, SERVICE, blind).is_ok(), "without an etag it is overwritten");
+        let emptied = set(&google, SERVICE, json!({"bindings": []})).unwrap();
+        assert_eq!(emptied, json!({"etag": super::super::etag(4)}));
     }
 
     #[tokio::test]

@@ -64,10 +64,11 @@ impl Policy {
             .any(|binding| binding.names(principal) && role::grants(&binding.role, permission))
     }
 
-    /// Whether everybody holds `role`, without any token: `allAuthenticatedUsers` is not everybody.
-    pub(crate) fn is_public(&self, role: &str) -> bool {
+    /// Whether everybody has `permission`, without any token: `allAuthenticatedUsers` is not everybody.
+    pub(crate) fn is_public(&self, permission: &str) -> bool {
         self.bindings.iter().any(|binding| {
-            binding.role == role && binding.members.iter().any(|one| one == "allUsers")
+            binding.members.iter().any(|one| one == "allUsers")
+                && role::grants(&binding.role, permission)
         })
     }
 
@@ -85,7 +86,7 @@ pub(crate) fn etag(version: u64) -> String {
 fn etag_after(etag: &str) -> String {
     let digits = BASE64_STANDARD.decode(etag).ok().and_then(|bytes| String::from_utf8(bytes).ok());
     let version: u64 = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
-    self::etag(version + 1)
+    self::etag(version.saturating_add(1))
 }
 
 /// Body of a `testIamPermissions`.
@@ -143,11 +144,17 @@ mod tests {
 
     #[test]
     fn everybody_is_not_everybody_with_an_account() {
-        let of = |member| Policy::of(vec![Binding::new("roles/run.invoker", member)]);
-        assert!(of("allUsers").is_public("roles/run.invoker"));
-        assert!(!of("allUsers").is_public("roles/run.viewer"));
-        let authenticated = of("allAuthenticatedUsers");
-        assert!(!authenticated.is_public("roles/run.invoker"));
+        let of = |role, member| Policy::of(vec![Binding::new(role, member)]);
+        for (role, public) in [
+            ("roles/run.invoker", true),
+            ("roles/run.servicesInvoker", true),
+            ("roles/run.admin", true),
+            ("roles/run.viewer", false),
+        ] {
+            assert_eq!(of(role, "allUsers").is_public("run.routes.invoke"), public, "{role}");
+        }
+        let authenticated = of("roles/run.invoker", "allAuthenticatedUsers");
+        assert!(!authenticated.is_public("run.routes.invoke"));
         let anyone = Principal::Account("anyone@example.com".to_owned());
         assert!(authenticated.allows(&anyone, "run.routes.invoke"));
     }
@@ -156,6 +163,7 @@ mod tests {
     fn etags_count_up_and_a_broken_one_starts_again() {
         assert_eq!(etag_after(&etag(9)), etag(10));
         assert_eq!(etag_after("?"), etag(1));
+        assert_eq!(etag_after(&etag(u64::MAX)), etag(u64::MAX));
     }
 
     #[test]

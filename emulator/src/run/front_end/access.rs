@@ -45,7 +45,7 @@ pub(super) async fn check(
     headers: &HeaderMap,
 ) -> Result<(), Refused> {
     let resource = name.resource(&google.project);
-    if !settings.checks_invoker || google.iam.policy(&resource).is_public("roles/run.invoker") {
+    if !settings.checks_invoker || google.iam.policy(&resource).is_public("run.routes.invoke") {
         return Ok(());
     }
     let header = headers
@@ -183,6 +183,24 @@ mod tests {
         assert_eq!(status(&lab, &[]).await, 403);
         let token = lab.token(&lab.url).await;
         assert_eq!(status(&lab, &[("authorization", &token)]).await, 207);
+    }
+
+    #[tokio::test]
+    async fn a_token_that_was_checked_is_passed_on_whatever_connection_names() {
+        let lab = Lab::start().await;
+        lab.bind(&format!("serviceAccount:{CALLER}")).await;
+        let token = lab.token(&lab.url).await;
+        let bearer = format!("Bearer {token}");
+        let stripped = format!("Bearer {}", strip_signature(&token));
+        for (name, passed) in
+            [("x-serverless-authorization", &stripped), ("authorization", &bearer)]
+        {
+            let request =
+                lab.get("/").header(name, &bearer).header("connection", format!("x-hop, {name}"));
+            let echo = echoed(request.header("x-hop", "here").send().await.unwrap()).await;
+            assert_eq!(echo["headers"][name], **passed);
+            assert_eq!(echo["headers"].get("x-hop"), None);
+        }
     }
 
     #[tokio::test]
