@@ -2,7 +2,7 @@
 
 mod cli;
 
-use std::process::ExitCode;
+use std::{io::ErrorKind, process::ExitCode};
 
 use clap::Parser as _;
 
@@ -15,6 +15,10 @@ fn main() -> ExitCode {
     };
     match ended {
         Ok(code) => code,
+        // Whoever reads has read enough, as `head` does.
+        Err(emulator::Error::Output(fault)) if fault.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::SUCCESS
+        }
         Err(fault) => {
             complain(&fault);
             ExitCode::FAILURE

@@ -75,7 +75,7 @@ impl Stage {
         let project = "v1/projects/demo-project";
         let job = json!({
             "name": RUN.trim_start_matches("v1/").trim_end_matches(":run"),
-            "schedule": "0 6 * * *",
+            "schedule": "0 0 1 1 *",
             "httpTarget": {
                 "uri": format!("{receiver_url}/scheduler/daily-report"),
                 "httpMethod": "GET",
