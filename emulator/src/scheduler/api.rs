@@ -192,19 +192,15 @@ fn shown(kept: &Kept) -> Value {
 #[cfg(test)]
 mod tests {
     use actix_web::{http::Method, web::Bytes};
-    use tokio::runtime::Handle;
 
     use super::*;
-    use crate::{Clock, Options, api::error::Code, iam::Principal, issuer::Authority};
+    use crate::{Clock, Options, api::error::Code, iam::Principal, testing};
 
     const JOBS: &str = "v1/projects/demo-project/locations/europe-west1/jobs";
 
     fn google() -> Arc<Google> {
-        let url = "http://127.0.0.1:1".to_owned();
         let clock = Clock::standing_at("2026-03-01T12:00:30Z".parse().unwrap());
-        let options = Options { clock, ..Options::default() };
-        let authority = Arc::new(Authority::new(url.clone(), url.clone()).unwrap());
-        Arc::new(Google::new(options, url, authority, Handle::current()).unwrap())
+        testing::google_with(Options { clock, ..Options::default() })
     }
 
     fn job(name: &str) -> Value {

@@ -192,16 +192,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use tokio::runtime::Handle;
-
     use super::*;
-    use crate::{Options, issuer::Authority, testing::claims};
+    use crate::{
+        Options,
+        testing::{self, claims},
+    };
 
-    fn google(legacy_agents: bool) -> Google {
-        let url = "http://127.0.0.1:8800".to_owned();
-        let authority = Arc::new(Authority::new(url.clone(), url.clone()).unwrap());
-        let options = Options { legacy_agents, ..Options::default() };
-        Google::new(options, url, authority, Handle::current()).unwrap()
+    fn google(legacy_agents: bool) -> Arc<Google> {
+        testing::google_with(Options { legacy_agents, ..Options::default() })
     }
 
     fn oidc(email: &str, audience: &str) -> Auth {
