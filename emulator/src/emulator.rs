@@ -112,17 +112,17 @@ impl Emulator {
 
     /// Where the JWK set is served.
     pub fn keys_url(&self) -> String {
-        format!("{}/oauth2/v3/certs", self.url())
+        self.google.authority.keys_url()
     }
 
     /// Where the X.509 certificates are served.
     pub fn certificates_url(&self) -> String {
-        format!("{}/oauth2/v1/certs", self.url())
+        self.google.authority.certificates_url()
     }
 
     /// Where IAP's JWK set is served.
     pub fn iap_keys_url(&self) -> String {
-        format!("{}/iap/verify/public_key-jwk", self.url())
+        self.google.authority.iap_keys_url()
     }
 
     /// What a shell needs to find it.

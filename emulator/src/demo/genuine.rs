@@ -40,7 +40,7 @@ pub(super) fn steps(receiver_url: &str, token: &str) -> Vec<Step> {
         None,
         // What asked the queue to ease off would come again.
         vec![
-            Call { method: Method::DELETE, path: BULK.to_owned(), body: Value::Null },
+            Call::new(Method::DELETE, BULK, Value::Null),
             enqueue(RECEIPTS, "4714", "A-1002", "nowhere"),
         ],
     );
@@ -128,7 +128,7 @@ pub(super) fn steps(receiver_url: &str, token: &str) -> Vec<Step> {
 }
 
 fn post(path: &str, body: Value) -> Call {
-    Call { method: Method::POST, path: path.to_owned(), body }
+    Call::new(Method::POST, path, body)
 }
 
 /// A task that the job `send-receipt` understands.

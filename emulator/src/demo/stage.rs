@@ -82,19 +82,19 @@ impl Stage {
                 "oidcToken": oidc_token(Sender::Scheduler),
             },
         });
-        self.call(&put(Method::POST, &format!("{project}/locations/us-central1/jobs"), job))
+        self.call(&Call::new(Method::POST, &format!("{project}/locations/us-central1/jobs"), job))
             .await?;
         for queue in [RECEIPTS, BULK] {
             let (parent, _) = queue.rsplit_once('/').unwrap_or_default();
             let name = queue.trim_start_matches("v2/");
-            self.call(&put(Method::POST, parent, json!({"name": name}))).await?;
+            self.call(&Call::new(Method::POST, parent, json!({"name": name}))).await?;
         }
         let dead = format!("v1/{DEAD}");
         for topic in [UPLOADS, UPLOADS_UNWRAPPED, STRICT, &dead] {
-            self.call(&put(Method::PUT, topic, json!({}))).await?;
+            self.call(&Call::new(Method::PUT, topic, json!({}))).await?;
         }
         let dead_letters = json!({"topic": DEAD});
-        self.call(&put(Method::PUT, DEAD_SUBSCRIPTION, dead_letters)).await?;
+        self.call(&Call::new(Method::PUT, DEAD_SUBSCRIPTION, dead_letters)).await?;
         for topic in [UPLOADS, UPLOADS_UNWRAPPED, STRICT] {
             let mut subscription = json!({
                 "topic": topic.trim_start_matches("v1/"),
@@ -112,7 +112,7 @@ impl Stage {
                     json!({"deadLetterTopic": DEAD, "maxDeliveryAttempts": 5});
             }
             let path = topic.replace("/topics/", "/subscriptions/");
-            self.call(&put(Method::PUT, &path, subscription)).await?;
+            self.call(&Call::new(Method::PUT, &path, subscription)).await?;
         }
         // Without these two grants nothing is ever dead-lettered.
         let strict = STRICT.replace("/topics/", "/subscriptions/");
@@ -122,7 +122,7 @@ impl Stage {
             let agent = self.emulator.google().project.agent(Sender::PubSub).member();
             let policy = json!({"bindings": [{"role": role, "members": [agent]}]});
             let path = format!("{resource}:setIamPolicy");
-            self.call(&put(Method::POST, &path, json!({"policy": policy}))).await?;
+            self.call(&Call::new(Method::POST, &path, json!({"policy": policy}))).await?;
         }
         Ok(())
     }
@@ -173,8 +173,11 @@ impl Stage {
     /// # Errors
     /// [`Error::Refused`] if it cannot be pulled.
     pub(super) async fn has_dead_letter(&self) -> Result<bool, Error> {
-        let pull =
-            put(Method::POST, &format!("{DEAD_SUBSCRIPTION}:pull"), json!({"maxMessages": 1}));
+        let pull = Call::new(
+            Method::POST,
+            &format!("{DEAD_SUBSCRIPTION}:pull"),
+            json!({"maxMessages": 1}),
+        );
         for _ in 0..PULLS {
             let pulled = self.call(&pull).await?;
             if pulled.get("receivedMessages").is_some() {
@@ -203,8 +206,4 @@ impl Stage {
 /// How a sender proves itself to the receiver.
 pub(super) fn oidc_token(sender: Sender) -> Value {
     json!({"serviceAccountEmail": caller(sender), "audience": AUDIENCE})
-}
-
-fn put(method: Method, path: &str, body: Value) -> Call {
-    Call { method, path: path.to_owned(), body }
 }

@@ -39,6 +39,12 @@ pub(super) struct Call {
     pub(super) body: Value,
 }
 
+impl Call {
+    pub(super) fn new(method: reqwest::Method, path: &str, body: Value) -> Call {
+        Call { method, path: path.to_owned(), body }
+    }
+}
+
 /// What the sender got.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Answered {

@@ -75,6 +75,21 @@ impl Authority {
         &self.issuer
     }
 
+    /// Where the JWK set is served.
+    pub(crate) fn keys_url(&self) -> String {
+        format!("{}/oauth2/v3/certs", self.url)
+    }
+
+    /// Where the X.509 certificates are served.
+    pub(crate) fn certificates_url(&self) -> String {
+        format!("{}/oauth2/v1/certs", self.url)
+    }
+
+    /// Where IAP's JWK set is served.
+    pub(crate) fn iap_keys_url(&self) -> String {
+        format!("{}/iap/verify/public_key-jwk", self.url)
+    }
+
     /// The keys, once they are made.
     ///
     /// # Errors
@@ -132,17 +147,17 @@ impl Issuer {
 
     /// Where the JWK set is served.
     pub fn keys_url(&self) -> String {
-        format!("{}/oauth2/v3/certs", self.url())
+        self.authority.keys_url()
     }
 
     /// Where the X.509 certificates are served.
     pub fn certificates_url(&self) -> String {
-        format!("{}/oauth2/v1/certs", self.url())
+        self.authority.certificates_url()
     }
 
     /// Where IAP's JWK set is served.
     pub fn iap_keys_url(&self) -> String {
-        format!("{}/iap/verify/public_key-jwk", self.url())
+        self.authority.iap_keys_url()
     }
 
     /// The keys, to sign with or to rotate.
