@@ -21,6 +21,7 @@ use crate::{
     issuer::Authority,
     local_server::{LocalServer, bind_loopback},
     project::Project,
+    run::Behind,
     senders::Sender,
     state,
 };
@@ -39,8 +40,8 @@ pub struct Options {
     pub project: Project,
     /// Whether Pub/Sub's agent holds no role, as in projects of before April 2021.
     pub legacy_agents: bool,
-    /// Where Cloud Run services' requests go: the service's name and the URL of what stands behind it.
-    pub run: Vec<(String, String)>,
+    /// Where Cloud Run services' requests go: the service's name and what stands behind it.
+    pub run: Vec<(String, Behind)>,
     /// The time that schedules, queues and back-offs go by.
     pub clock: Clock,
 }
@@ -149,7 +150,7 @@ impl Emulator {
 
     /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.
     pub fn put_behind(&self, service: &str, url: &str) {
-        self.google.run.put_behind(service, url);
+        self.google.run.put_behind(service, Behind::Url(url.to_owned()));
     }
 
     /// Sets a fault for the next deliveries, or until [cleared](Emulator::clear_faults); of one sender, or of all.

@@ -68,6 +68,19 @@ impl Google {
         }
     }
 
+    /// What lets a receiver that Cloud Run would run find Google's side here. It trusts the tokens of this emulator.
+    pub(crate) fn run_environment(&self) -> Vec<(&'static str, String)> {
+        let authority = self.url.trim_start_matches("http://").to_owned();
+        vec![
+            ("HOST", "127.0.0.1".to_owned()),
+            ("OIDC_ISSUER", self.authority.issuer().to_owned()),
+            ("OIDC_KEYS_URL", self.authority.keys_url()),
+            ("IAP_KEYS_URL", self.authority.iap_keys_url()),
+            ("ALLOW_TEST_ISSUER", "1".to_owned()),
+            ("GCE_METADATA_HOST", authority),
+        ]
+    }
+
     /// Sets something going that ends with the emulator.
     pub(crate) fn spawn(
         &self,

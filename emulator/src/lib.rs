@@ -88,6 +88,8 @@ mod jws;
 
 mod uuid;
 
+mod child_process;
+
 mod local_server;
 
 #[cfg(test)]
@@ -105,6 +107,7 @@ pub use iap::IapAssertion;
 pub use issuer::{Issuer, KeyAnswer, RunningIssuer};
 pub use keys::{IapKey, KeyRing, SigningKey};
 pub use project::Project;
+pub use run::Behind;
 pub use senders::{Delivery, Method, Sender};
 pub use sign::Proxy;
 pub use token::IdToken;

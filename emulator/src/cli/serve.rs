@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use emulator::{Emulator, Error, Options, Project};
+use emulator::{Behind, Emulator, Error, Options, Project};
 
 use super::{name_value, values};
 
@@ -28,9 +28,11 @@ pub(crate) struct Args {
     /// Pub/Sub's agent may mint no tokens until it is granted that, as in projects of before April 2021
     #[arg(long)]
     legacy_agents: bool,
-    /// What stands behind a Cloud Run service, such as receiver=http://127.0.0.1:8080; may be given more than once
-    #[arg(long, value_name = "NAME=URL", value_parser = name_value::url)]
-    run: Vec<(String, String)>,
+    /// What stands behind a Cloud Run service: a URL, such as receiver=http://127.0.0.1:8080, or a program that is
+    /// started for each revision with the settings it was deployed with (whoever reaches the port can do so); may be
+    /// given more than once
+    #[arg(long, value_name = "NAME=URL|PROGRAM", value_parser = name_value::behind)]
+    run: Vec<(String, Behind)>,
     /// Resources to start with, as `emulator export` printed them
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
