@@ -26,7 +26,7 @@ pub(crate) fn start(options: &Options, issuer: &Issuer, table: &mut Table) -> Re
     eprintln!("{STARTS} starts");
     let mut taken = Vec::new();
     for _ in 0..STARTS {
-        let command = server::receiver(&options.receiver, issuer);
+        let command = server::service(&options.service, issuer);
         taken.push(Server::time_to_listen(command)?.as_secs_f64() * 1e3);
     }
     taken.sort_by(f64::total_cmp);
@@ -38,7 +38,7 @@ pub(crate) fn start(options: &Options, issuer: &Issuer, table: &mut Table) -> Re
 
 /// Resident memory: idle, after many requests, and after half as many more.
 pub(crate) async fn memory(options: &Options, issuer: &Issuer, table: &mut Table) -> Result<()> {
-    let server = Server::start(server::receiver(&options.receiver, issuer))?;
+    let server = Server::start(server::service(&options.service, issuer))?;
     server.is_ready().await?;
     // What the start has set going comes to rest.
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -70,7 +70,7 @@ pub(crate) async fn memory(options: &Options, issuer: &Issuer, table: &mut Table
 
 /// The binary as it ships.
 pub(crate) fn size(options: &Options, table: &mut Table) -> Result<()> {
-    let bytes = fs::metadata(&options.receiver)?.len();
+    let bytes = fs::metadata(&options.service)?.len();
     let mib = bytes as f64 / MIB;
     table.limit("the stripped binary", mib, "MiB", Limit::AtMost(10.0));
     Ok(())

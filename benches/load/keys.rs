@@ -34,7 +34,7 @@ pub(crate) async fn cold_set(options: &Options, table: &mut Table) -> Result<()>
     eprintln!("a cold key set");
     let issuer = Issuer::start(0).await?;
     issuer.answer_keys_with(KeyAnswer::Hold);
-    let server = Server::start(server::receiver(&options.receiver, &issuer))?;
+    let server = Server::start(server::service(&options.service, &issuer))?;
     let request = Request::pubsub(&issuer.token(AUDIENCE, CALLER)?);
     let connections = crate::CONNECTIONS as u64;
     let load = Load::of(&request, server.address(), connections);
@@ -57,7 +57,7 @@ pub(crate) async fn cold_set(options: &Options, table: &mut Table) -> Result<()>
 pub(crate) async fn random_ids(options: &Options, table: &mut Table) -> Result<()> {
     eprintln!("a flood of random key ids");
     let issuer = Issuer::start(0).await?;
-    let server = Server::start(server::receiver(&options.receiver, &issuer))?;
+    let server = Server::start(server::service(&options.service, &issuer))?;
     server.is_ready().await?;
     let request = Request::pubsub(&issuer.token(AUDIENCE, CALLER)?);
     let tokens = tokens::with_random_key_ids(&issuer, FLOOD)?;

@@ -1,7 +1,7 @@
 //! What the receiver costs, each figure beside its limit: CPU a request, latency, keys, start, memory, size.
 //!
-//! `scripts/bench` builds everything that is compared here and runs it. `cargo bench --bench load` alone measures a
-//! receiver with the features of the tests, and leaves out the comparison with a server that has no guard: the
+//! `scripts/bench` builds everything that is compared here and runs it. `cargo bench --bench load` alone measures
+//! a receiver with the features of the tests, and leaves out the comparison with a server that has no guard: the
 //! product has no switch that takes it out, so that one is built from a patched copy.
 //!
 //! # Layout, in reading order

@@ -7,7 +7,7 @@ use crate::Result;
 /// What to measure, and how much of it.
 pub(crate) struct Options {
     /// The receiver.
-    pub(crate) receiver: PathBuf,
+    pub(crate) service: PathBuf,
     /// The receiver without its guard, where it was built.
     pub(crate) unguarded: Option<PathBuf>,
     /// The emulator, where it was built.
@@ -49,7 +49,7 @@ impl Options {
     /// An option that does not exist or lacks its value.
     pub(crate) fn parse(arguments: &[String]) -> Result<Option<Options>> {
         let mut options = Options {
-            receiver: env!("CARGO_BIN_EXE_receiver").into(),
+            service: env!("CARGO_BIN_EXE_receiver").into(),
             unguarded: None,
             emulator: None,
             volume: FULL,
@@ -66,7 +66,7 @@ impl Options {
                 // `cargo bench` says so, `cargo test` does not.
                 "--bench" => is_bench = true,
                 "--quick" => options.volume = QUICK,
-                "--receiver" => options.receiver = path()?,
+                "--service" => options.service = path()?,
                 "--emulator" => options.emulator = Some(path()?),
                 "--unguarded" => options.unguarded = Some(path()?),
                 option if option.starts_with('-') => {

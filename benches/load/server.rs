@@ -32,12 +32,12 @@ pub(crate) struct Server {
 }
 
 /// The receiver as its users start it, with this issuer in Google's place.
-pub(crate) fn receiver(binary: &Path, issuer: &Issuer) -> Command {
-    receiver_of(binary, &issuer.url(), CALLER)
+pub(crate) fn service(binary: &Path, issuer: &Issuer) -> Command {
+    service_of(binary, &issuer.url(), CALLER)
 }
 
 /// The same with whatever issues and serves its keys at that URL, and this one caller.
-pub(crate) fn receiver_of(binary: &Path, issuer_url: &str, caller: &str) -> Command {
+pub(crate) fn service_of(binary: &Path, issuer_url: &str, caller: &str) -> Command {
     let mut command = Command::new(binary);
     // What whoever runs this has set must not change what is measured.
     command.env_clear().envs([

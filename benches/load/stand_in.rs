@@ -93,9 +93,9 @@ async fn dispatches(options: &Options, binary: &Path, table: &mut Table) -> Resu
     let seconds = options.volume.dispatch_seconds;
     let control = Control::start(binary)?;
     control.account().await?;
-    let receiver = Server::start(server::receiver_of(&options.receiver, &control.url(), CALLER))?;
-    receiver.is_ready().await?;
-    let target = format!("http://{}/tasks/send-receipt", receiver.address());
+    let service = Server::start(server::service_of(&options.service, &control.url(), CALLER))?;
+    service.is_ready().await?;
+    let target = format!("http://{}/tasks/send-receipt", service.address());
     eprintln!("{} tasks for {QUEUES} queues", QUEUES * (RATE * seconds + SPARE));
     let mut bursts = 0.0;
     for queue in 0..QUEUES {
@@ -104,8 +104,8 @@ async fn dispatches(options: &Options, binary: &Path, table: &mut Table) -> Resu
         control.fill(&name, RATE * seconds + SPARE, &target).await?;
     }
     eprintln!("{seconds} s of dispatches");
-    receiver.take_lines()?;
-    let (before, receiver_before) = (control.server.cpu()?, receiver.cpu()?);
+    service.take_lines()?;
+    let (before, service_before) = (control.server.cpu()?, service.cpu()?);
     let began = Instant::now();
     for queue in 0..QUEUES {
         control
@@ -113,7 +113,7 @@ async fn dispatches(options: &Options, binary: &Path, table: &mut Table) -> Resu
             .await?;
     }
     tokio::time::sleep(Duration::from_secs(seconds as u64).saturating_sub(began.elapsed())).await;
-    let done = receiver.take_records("done")? as f64;
+    let done = service.take_records("done")? as f64;
     let taken = began.elapsed().as_secs_f64();
     let per_dispatch = |cpu: Duration| format!("{:.1} µs", cpu.as_secs_f64() * 1e6 / done.max(1.0));
     // Every queue may begin with its burst.
@@ -124,7 +124,7 @@ async fn dispatches(options: &Options, binary: &Path, table: &mut Table) -> Resu
     let over = done - due;
     table.limit("above rates and bursts", over.max(0.0), "tasks", Limit::Exactly(0.0));
     table.figure("the emulator's CPU a dispatch", &per_dispatch(control.server.cpu()? - before));
-    table.figure("the receiver's CPU a dispatch", &per_dispatch(receiver.cpu()? - receiver_before));
+    table.figure("the receiver's CPU a dispatch", &per_dispatch(service.cpu()? - service_before));
     Ok(())
 }
 

@@ -45,12 +45,12 @@ pub(crate) async fn shared_token(
     issuer: &Issuer,
     table: &mut Table,
 ) -> Result<()> {
-    let mut contenders = vec![receiver(options, issuer), plain(issuer)];
+    let mut contenders = vec![service(options, issuer), plain(issuer)];
     if let Some(unguarded) = &options.unguarded {
         check_unguarded(options, issuer).await?;
         contenders.push(Contender {
             name: "the same without its guard",
-            command: Box::new(|| Ok(server::receiver(unguarded, issuer))),
+            command: Box::new(|| Ok(server::service(unguarded, issuer))),
         });
     }
     table.section("one shared token");
@@ -77,7 +77,7 @@ pub(crate) async fn single_use_tokens(
     let requests = options.volume.single_use;
     eprintln!("signing {requests} tokens");
     let tokens = tokens::distinct(issuer, requests)?;
-    let contenders = [receiver(options, issuer), plain(issuer)];
+    let contenders = [service(options, issuer), plain(issuer)];
     table.section("tokens used once");
     let costs = alternate(&contenders, options, requests, issuer, Some(&tokens), table).await?;
     let ratio = costs[0].cpu_us / costs[1].cpu_us;
@@ -85,10 +85,10 @@ pub(crate) async fn single_use_tokens(
     Ok(())
 }
 
-fn receiver<'a>(options: &'a Options, issuer: &'a Issuer) -> Contender<'a> {
+fn service<'a>(options: &'a Options, issuer: &'a Issuer) -> Contender<'a> {
     Contender {
         name: "the receiver",
-        command: Box::new(|| Ok(server::receiver(&options.receiver, issuer))),
+        command: Box::new(|| Ok(server::service(&options.service, issuer))),
     }
 }
 
@@ -99,8 +99,8 @@ fn plain(issuer: &Issuer) -> Contender<'_> {
 /// That each binary is what it is taken for: a mistake in the build would make the ratio 1.
 async fn check_unguarded(options: &Options, issuer: &Issuer) -> Result<()> {
     let unguarded = options.unguarded.as_ref().ok_or("there is none")?;
-    for (binary, status) in [(&options.receiver, 401), (unguarded, 204)] {
-        let server = Server::start(server::receiver(binary, issuer))?;
+    for (binary, status) in [(&options.service, 401), (unguarded, 204)] {
+        let server = Server::start(server::service(binary, issuer))?;
         server.is_ready().await?;
         let mut load = Load::of(&Request::pubsub("garbage"), server.address(), 10);
         load.expected = status;

@@ -95,7 +95,7 @@ pub enum Error {
     },
     /// The receiver could not be started or did not get ready.
     #[error("the receiver {0}")]
-    Receiver(String),
+    Service(String),
     /// The system refused what a program needs to run.
     #[error("cannot {what}: {source}; check the limits on open files and processes")]
     System {

@@ -4,7 +4,7 @@ use emulator::senders::{eventarc::CloudEvent, pubsub::Push, scheduler::Run, task
 use receiver::{invocation::Invocation, job_table::Jobs};
 use serde_json::json;
 
-use crate::harness::{MARKER, Receiver, Seen, TASKS, field, jobs};
+use crate::harness::{MARKER, Seen, Service, TASKS, field, jobs};
 
 fn task(name: &str) -> emulator::Delivery {
     Attempt { body: MARKER.into(), ..Attempt::first("receipts", name) }.delivery()
@@ -13,10 +13,10 @@ fn task(name: &str) -> emulator::Delivery {
 #[tokio::test]
 async fn five_at_once_and_five_after_succeed_once() {
     let seen = Seen::default();
-    let mut receiver = Receiver::start(jobs(&seen)).await;
-    let token = receiver.token(TASKS);
+    let mut service = Service::start(jobs(&seen)).await;
+    let token = service.token(TASKS);
     let five: Vec<_> = (0..5)
-        .map(|_| tokio::spawn(receiver.post("/tasks/gate", task("1").bearer(&token))))
+        .map(|_| tokio::spawn(service.post("/tasks/gate", task("1").bearer(&token))))
         .collect();
     seen.begun(1).await;
     seen.open_gate();
@@ -26,9 +26,9 @@ async fn five_at_once_and_five_after_succeed_once() {
     }
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 200, 200, 200, 204]);
-    receiver.records(5).await;
+    service.records(5).await;
     for _ in 0..5 {
-        let (answer, record) = receiver.deliver("/tasks/gate", &task("1")).await;
+        let (answer, record) = service.deliver("/tasks/gate", &task("1")).await;
         assert_eq!((answer.status, field(&record, "outcome")), (200, "duplicate"));
     }
     assert_eq!(seen.all().len(), 1);
@@ -37,7 +37,7 @@ async fn five_at_once_and_five_after_succeed_once() {
 #[tokio::test]
 async fn a_repeat_is_told_by_what_names_it_at_every_sender() {
     let seen = Seen::default();
-    let mut receiver = Receiver::start(jobs(&seen)).await;
+    let mut service = Service::start(jobs(&seen)).await;
     let run =
         |time: &str| Run { schedule_time: Some(time.to_owned()), ..Run::new("nightly") }.delivery();
     let push = |id: &str| Push::new("projects/example/subscriptions/s", id, MARKER);
@@ -53,7 +53,7 @@ async fn a_repeat_is_told_by_what_names_it_at_every_sender() {
         for (delivery, outcome) in
             [(&first, "done"), (&first, "duplicate"), (&other, "done"), (&first, "duplicate")]
         {
-            let (_, record) = receiver.deliver(path, delivery).await;
+            let (_, record) = service.deliver(path, delivery).await;
             assert_eq!(field(&record, "outcome"), outcome, "{path}");
         }
     }
@@ -62,7 +62,7 @@ async fn a_repeat_is_told_by_what_names_it_at_every_sender() {
 
 #[tokio::test]
 async fn another_job_another_queue_or_another_subscription_is_another_invocation() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     let of_queue = |queue: &str| Attempt::first(queue, "1").delivery();
     let of = |subscription: &str| Push::new(subscription, "1", MARKER).wrapped();
     for (path, delivery) in [
@@ -72,7 +72,7 @@ async fn another_job_another_queue_or_another_subscription_is_another_invocation
         ("/pubsub/done", of("projects/example/subscriptions/a")),
         ("/pubsub/done", of("projects/example/subscriptions/b")),
     ] {
-        let (_, record) = receiver.deliver(path, &delivery).await;
+        let (_, record) = service.deliver(path, &delivery).await;
         assert_ne!(field(&record, "outcome"), "duplicate", "{path}");
     }
 }
@@ -80,7 +80,7 @@ async fn another_job_another_queue_or_another_subscription_is_another_invocation
 #[tokio::test]
 async fn an_attempt_that_failed_in_any_way_is_run_again() {
     let seen = Seen::default();
-    let mut receiver = Receiver::with(jobs(&seen), &[("TASKS_DEADLINE", "1s")]).await;
+    let mut service = Service::with(jobs(&seen), &[("TASKS_DEADLINE", "1s")]).await;
     for (job, outcome) in [
         ("retry", "retry"),
         ("slow-down", "slow_down"),
@@ -88,15 +88,15 @@ async fn an_attempt_that_failed_in_any_way_is_run_again() {
         ("hang", "timed_out"),
     ] {
         for _ in 0..2 {
-            let (_, record) = receiver.deliver(&format!("/tasks/{job}"), &task(job)).await;
+            let (_, record) = service.deliver(&format!("/tasks/{job}"), &task(job)).await;
             assert_eq!(field(&record, "outcome"), outcome);
         }
     }
     assert_eq!(seen.all().len(), 8);
-    let (_, record) = receiver.deliver("/tasks/fail-once", &task("f")).await;
+    let (_, record) = service.deliver("/tasks/fail-once", &task("f")).await;
     assert_eq!(field(&record, "outcome"), "retry");
     for outcome in ["done", "duplicate"] {
-        let (_, record) = receiver.deliver("/tasks/fail-once", &task("f")).await;
+        let (_, record) = service.deliver("/tasks/fail-once", &task("f")).await;
         assert_eq!(field(&record, "outcome"), outcome);
     }
 }
@@ -104,11 +104,11 @@ async fn an_attempt_that_failed_in_any_way_is_run_again() {
 #[tokio::test]
 async fn a_job_that_gave_up_is_not_run_again_unless_the_dead_letter_policy_is_to_have_it() {
     let push = Push::new("projects/example/subscriptions/s", "1", MARKER).wrapped();
-    let mut acking = Receiver::start(jobs(&Seen::default())).await;
-    let mut nacking = Receiver::with(jobs(&Seen::default()), &[("PUBSUB_GIVE_UP", "nack")]).await;
-    for (receiver, second) in [(&mut acking, "duplicate"), (&mut nacking, "gave_up")] {
+    let mut acking = Service::start(jobs(&Seen::default())).await;
+    let mut nacking = Service::with(jobs(&Seen::default()), &[("PUBSUB_GIVE_UP", "nack")]).await;
+    for (service, second) in [(&mut acking, "duplicate"), (&mut nacking, "gave_up")] {
         for outcome in ["gave_up", second] {
-            let (_, record) = receiver.deliver("/pubsub/give-up", &push).await;
+            let (_, record) = service.deliver("/pubsub/give-up", &push).await;
             assert_eq!(field(&record, "outcome"), outcome);
         }
     }
@@ -133,25 +133,25 @@ async fn a_repeat_that_waited_for_the_holder_as_long_as_it_could_is_409() {
         }
     });
     // Two workers, and connections are dealt in turn: the repeat is not on the blocked thread.
-    let mut receiver = Receiver::with(table, &[("TASKS_DEADLINE", "1s")]).await;
-    let token = receiver.token(TASKS);
-    let holding = tokio::spawn(receiver.post("/tasks/block", task("1").bearer(&token)));
+    let mut service = Service::with(table, &[("TASKS_DEADLINE", "1s")]).await;
+    let token = service.token(TASKS);
+    let holding = tokio::spawn(service.post("/tasks/block", task("1").bearer(&token)));
     begun.notified().await;
-    let (answer, record) = receiver.deliver("/tasks/block", &task("1")).await;
+    let (answer, record) = service.deliver("/tasks/block", &task("1")).await;
     assert_eq!((answer.status, field(&record, "outcome")), (409, "in_progress"));
     assert!(record["invocation"]["duration_ms"].as_f64().unwrap() >= 1000.0, "{record}");
     open.send(()).unwrap();
     assert_eq!(holding.await.unwrap().status, 204);
-    receiver.record().await;
-    assert_eq!(receiver.deliver("/tasks/block", &task("1")).await.0.status, 200);
+    service.record().await;
+    assert_eq!(service.deliver("/tasks/block", &task("1")).await.0.status, 200);
 }
 
 #[tokio::test]
 async fn with_dedup_off_every_delivery_runs() {
     let seen = Seen::default();
-    let mut receiver = Receiver::with(jobs(&seen), &[("DEDUP", "off")]).await;
+    let mut service = Service::with(jobs(&seen), &[("DEDUP", "off")]).await;
     for _ in 0..2 {
-        let (_, record) = receiver.deliver("/tasks/done", &task("1")).await;
+        let (_, record) = service.deliver("/tasks/done", &task("1")).await;
         assert_eq!(field(&record, "outcome"), "done");
     }
     assert_eq!(seen.all().len(), 2);

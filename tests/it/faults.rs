@@ -7,8 +7,8 @@ use emulator::{Emulator, Fault, Options, Sender};
 use serde_json::{Value, json};
 
 use crate::{
-    harness::{AUDIENCE, MARKER, Receiver, Seen, field},
-    seed_story::{CALLER, receiver_of},
+    harness::{AUDIENCE, MARKER, Seen, Service, field},
+    seed_story::{CALLER, service_of},
 };
 
 const TOPIC: &str = "v1/projects/demo-project/topics/orders";
@@ -20,7 +20,7 @@ const MARKED: &str = "UEFZTE9BRC1NQVJLRVI=";
 /// An emulator whose subscription pushes to a receiver.
 struct Lab {
     emulator: Emulator,
-    receiver: Receiver,
+    service: Service,
     seen: Seen,
     client: reqwest::Client,
     fault: Fault,
@@ -33,15 +33,15 @@ impl Lab {
         emulator.create_account("schedulerunner").unwrap();
         emulator.set_fault(fault, next, None).unwrap();
         let seen = Seen::default();
-        let receiver = receiver_of(&emulator, &seen, AUDIENCE, &[]).await;
+        let service = service_of(&emulator, &seen, AUDIENCE, &[]).await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let lab = Lab { emulator, receiver, seen, client, fault };
+        let lab = Lab { emulator, service, seen, client, fault };
         lab.call("PUT", TOPIC, json!({})).await;
         let subscription = json!({
             "topic": TOPIC.trim_start_matches("v1/"),
             "ackDeadlineSeconds": 60,
             "pushConfig": {
-                "pushEndpoint": format!("{}/pubsub/done", lab.receiver.url),
+                "pushEndpoint": format!("{}/pubsub/done", lab.service.url),
                 "oidcToken": {"serviceAccountEmail": CALLER, "audience": AUDIENCE},
             },
         });
@@ -67,7 +67,7 @@ impl Lab {
 
     /// The outcomes and reasons of the next records.
     async fn outcomes(&mut self, count: usize) -> Vec<(String, String, u64)> {
-        let records = self.receiver.records(count).await;
+        let records = self.service.records(count).await;
         let shown = |record: &Value| {
             let status = record["invocation"]["status"].as_u64().unwrap_or_default();
             (field(record, "outcome").to_owned(), field(record, "reason").to_owned(), status)
@@ -101,7 +101,7 @@ impl Lab {
         assert_eq!(runs.len(), invocations, "{runs:?}");
         assert!(runs.values().all(|runs| *runs == 1), "{runs:?}");
         self.emulator.stop().await;
-        assert_eq!(self.receiver.stopped().await, Vec::<Value>::new());
+        assert_eq!(self.service.stopped().await, Vec::<Value>::new());
     }
 }
 
@@ -132,7 +132,7 @@ async fn each_fault_of_a_delivery_ends_in_its_outcome_and_the_next_attempt_is_do
 async fn an_envelope_that_is_broken_is_acknowledged_since_it_proves_no_dead_letter_topic() {
     let mut lab = Lab::with(Fault::MalformedEnvelope, Some(1)).await;
     // A job that takes any text would be given the pieces: nothing says that they were an envelope.
-    let endpoint = format!("{}/pubsub/number", lab.receiver.url);
+    let endpoint = format!("{}/pubsub/number", lab.service.url);
     let token = json!({"serviceAccountEmail": CALLER, "audience": AUDIENCE});
     let config = json!({"pushEndpoint": endpoint, "oidcToken": token});
     let path = format!("{SUBSCRIPTION}:modifyPushConfig");
@@ -147,7 +147,7 @@ async fn an_envelope_that_is_broken_is_acknowledged_since_it_proves_no_dead_lett
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_trickles_and_keys_that_rotate_are_no_fault_to_the_receiver() {
+async fn a_body_that_trickles_and_keys_that_rotate_are_no_fault_to_the_service() {
     for fault in [Fault::SlowBody, Fault::KeyRotation] {
         let mut lab = Lab::with(fault, Some(1)).await;
         lab.publish(MARKED).await;
@@ -186,7 +186,7 @@ async fn deliveries_in_the_wrong_order_are_each_done() {
     let mut lab = Lab::with(Fault::Reorder, Some(1)).await;
     let first = lab.publish(MARKED).await;
     let second = lab.publish(MARKED).await;
-    let records = lab.receiver.records(2).await;
+    let records = lab.service.records(2).await;
     let delivered: Vec<&str> =
         records.iter().map(|record| field(record, "id").rsplit_once('/').unwrap().1).collect();
     assert_eq!(delivered, [second, first]);

@@ -6,21 +6,21 @@ use emulator::{Account, Delivery, IdToken, SigningKey, senders::tasks::Attempt};
 use receiver::job_table::Jobs;
 use serde_json::{Value, json};
 
-use crate::harness::{AUDIENCE, MARKER, PUBSUB, Receiver, Seen, TASKS, field, jobs};
+use crate::harness::{AUDIENCE, MARKER, PUBSUB, Seen, Service, TASKS, field, jobs};
 
 fn task() -> Delivery {
     Attempt { body: MARKER.into(), ..Attempt::first("receipts", "1") }.delivery()
 }
 
-async fn receiver() -> (Receiver, Seen) {
+async fn service() -> (Service, Seen) {
     let seen = Seen::default();
-    (Receiver::with(jobs(&seen), &[("DEDUP", "off")]).await, seen)
+    (Service::with(jobs(&seen), &[("DEDUP", "off")]).await, seen)
 }
 
 /// Sends this token and expects a refusal, told apart from all others.
-async fn refused(receiver: &mut Receiver, token: String, status: u16, reason: &str) -> Value {
-    let delivery = task().bearer(&receiver.secret(token));
-    let (answer, record) = receiver.send("/tasks/done", &delivery).await;
+async fn refused(service: &mut Service, token: String, status: u16, reason: &str) -> Value {
+    let delivery = task().bearer(&service.secret(token));
+    let (answer, record) = service.send("/tasks/done", &delivery).await;
     assert_eq!((answer.status, field(&record, "reason")), (status, reason));
     assert_eq!(record["severity"], "WARNING");
     let problem: Value = serde_json::from_slice(&answer.body).unwrap();
@@ -29,15 +29,15 @@ async fn refused(receiver: &mut Receiver, token: String, status: u16, reason: &s
     let challenge = answer.header("www-authenticate");
     assert_eq!(challenge, (status == 401).then_some("Bearer error=\"invalid_token\""));
     // The good token still passes, on whatever connection is left.
-    let (answer, _) = receiver.deliver("/tasks/done", &task()).await;
+    let (answer, _) = service.deliver("/tasks/done", &task()).await;
     assert_eq!(answer.status, 204, "after {reason}");
     record
 }
 
 #[tokio::test]
 async fn a_good_token_makes_a_caller_and_the_record_says_which() {
-    let (mut receiver, seen) = receiver().await;
-    let (answer, record) = receiver.deliver("/tasks/done", &task()).await;
+    let (mut service, seen) = service().await;
+    let (answer, record) = service.deliver("/tasks/done", &task()).await;
     assert_eq!(answer.status, 204);
     let account = Account::new(TASKS);
     assert_eq!(
@@ -53,8 +53,8 @@ async fn a_good_token_makes_a_caller_and_the_record_says_which() {
 
 #[tokio::test]
 async fn claims_that_are_missing_ill_typed_empty_or_of_another_value_are_refused() {
-    let (mut receiver, _) = receiver().await;
-    let whole = |receiver: &Receiver| receiver.issuer.id_token(AUDIENCE, TASKS);
+    let (mut service, _) = service().await;
+    let whole = |service: &Service| service.issuer.id_token(AUDIENCE, TASKS);
     type Spoil = fn(IdToken) -> IdToken;
     let table: &[(Spoil, u16, &str)] = &[
         (|token| token.without("iss"), 401, "claim_missing"),
@@ -86,7 +86,7 @@ async fn claims_that_are_missing_ill_typed_empty_or_of_another_value_are_refused
             "wrong_audience",
         ),
         (|token| token.claim("aud", "https://receiver.example.run"), 401, "wrong_audience"),
-        (|token| token.claim("aud", "HTTPS://RECEIVER.EXAMPLE.RUN.APP"), 401, "wrong_audience"),
+        (|token| token.claim("aud", AUDIENCE.to_uppercase()), 401, "wrong_audience"),
         (|token| token.claim("email_verified", false), 403, "email_unverified"),
         (
             |token| token.claim("email", "Tasks@example.iam.gserviceaccount.com"),
@@ -101,27 +101,27 @@ async fn claims_that_are_missing_ill_typed_empty_or_of_another_value_are_refused
         (|token| token.self_signed(&Account::new(TASKS)), 401, "self_signed"),
     ];
     for (spoil, status, reason) in table {
-        let token = receiver.issuer.sign(&spoil(whole(&receiver))).unwrap();
-        let record = refused(&mut receiver, token, *status, reason).await;
+        let token = service.issuer.sign(&spoil(whole(&service))).unwrap();
+        let record = refused(&mut service, token, *status, reason).await;
         assert!(record["invocation"]["claimed"].is_object(), "{record}");
     }
 }
 
 #[tokio::test]
 async fn a_token_just_within_the_skew_is_accepted() {
-    let (mut receiver, _) = receiver().await;
+    let (mut service, _) = service().await;
     for seconds in [3600 + 20, -20] {
         let token =
-            receiver.issuer.sign(&receiver.issuer.id_token(AUDIENCE, TASKS).aged(seconds)).unwrap();
-        let (answer, _) = receiver.send("/tasks/done", &task().bearer(&token)).await;
+            service.issuer.sign(&service.issuer.id_token(AUDIENCE, TASKS).aged(seconds)).unwrap();
+        let (answer, _) = service.send("/tasks/done", &task().bearer(&token)).await;
         assert_eq!(answer.status, 204, "{seconds}");
     }
 }
 
 #[tokio::test]
 async fn headers_and_signatures_that_google_does_not_make_are_refused() {
-    let (mut receiver, _) = receiver().await;
-    let issuer = Arc::clone(&receiver.issuer);
+    let (mut service, _) = service().await;
+    let issuer = Arc::clone(&service.issuer);
     let key = issuer.keys().current();
     let stranger = SigningKey::generate().unwrap();
     let whole = || issuer.id_token(AUDIENCE, TASKS);
@@ -163,7 +163,7 @@ async fn headers_and_signatures_that_google_does_not_make_are_refused() {
         (format!("{valid}{}", "A".repeat(9 * 1024)), "too_long"),
     ];
     for (token, reason) in table {
-        let found = refused(&mut receiver, token, 401, reason).await;
+        let found = refused(&mut service, token, 401, reason).await;
         assert_eq!(found["invocation"]["outcome"], "refused");
     }
 }
@@ -171,9 +171,9 @@ async fn headers_and_signatures_that_google_does_not_make_are_refused() {
 #[tokio::test]
 async fn a_claim_or_a_header_that_stands_twice_is_refused() {
     use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL};
-    let (mut receiver, _) = receiver().await;
-    let token = receiver.issuer.id_token(AUDIENCE, TASKS);
-    let valid = receiver.issuer.sign(&token).unwrap();
+    let (mut service, _) = service().await;
+    let token = service.issuer.id_token(AUDIENCE, TASKS);
+    let valid = service.issuer.sign(&token).unwrap();
     let segments: Vec<&str> = valid.split('.').collect();
     let twice = |segment: &str, member: &str| {
         let json = String::from_utf8(BASE64URL.decode(segment).unwrap()).unwrap();
@@ -181,16 +181,16 @@ async fn a_claim_or_a_header_that_stands_twice_is_refused() {
     };
     let claims = twice(segments[1], &format!("\"aud\":\"{AUDIENCE}\""));
     let forged = format!("{}.{claims}.{}", segments[0], segments[2]);
-    refused(&mut receiver, forged, 401, "claim_duplicated").await;
+    refused(&mut service, forged, 401, "claim_duplicated").await;
     let header = twice(segments[0], "\"alg\":\"RS256\"");
     let forged = format!("{header}.{}.{}", segments[1], segments[2]);
-    refused(&mut receiver, forged, 401, "malformed").await;
+    refused(&mut service, forged, 401, "malformed").await;
 }
 
 #[tokio::test]
 async fn exactly_one_bearer_token_is_read_and_from_authorization_alone() {
-    let (mut receiver, _) = receiver().await;
-    let token = receiver.token(TASKS);
+    let (mut service, _) = service().await;
+    let token = service.token(TASKS);
     let bearer = format!("Bearer {token}");
     for (delivery, reason, challenge) in [
         (task(), "missing", "Bearer"),
@@ -206,48 +206,48 @@ async fn exactly_one_bearer_token_is_read_and_from_authorization_alone() {
             "Bearer error=\"invalid_token\"",
         ),
     ] {
-        let (answer, record) = receiver.send("/tasks/done", &delivery).await;
+        let (answer, record) = service.send("/tasks/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "reason")), (401, reason));
         assert_eq!(answer.header("www-authenticate"), Some(challenge));
         assert_eq!(record["invocation"]["caller"], Value::Null);
     }
     let delivery = task().header("Authorization", &format!("bearer {token}"));
-    assert_eq!(receiver.send("/tasks/done", &delivery).await.0.status, 204);
+    assert_eq!(service.send("/tasks/done", &delivery).await.0.status, 204);
 }
 
 #[tokio::test]
 async fn a_token_that_one_route_accepts_is_forbidden_on_another_even_once_it_is_cached() {
-    let (mut receiver, _) = receiver().await;
-    let delivery = task().bearer(&receiver.token(TASKS));
+    let (mut service, _) = service().await;
+    let delivery = task().bearer(&service.token(TASKS));
     for _ in 0..2 {
-        assert_eq!(receiver.send("/tasks/done", &delivery).await.0.status, 204);
-        let (answer, record) = receiver.send("/scheduler/done", &delivery).await;
+        assert_eq!(service.send("/tasks/done", &delivery).await.0.status, 204);
+        let (answer, record) = service.send("/scheduler/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "reason")), (403, "caller_not_allowed"));
         assert_eq!(record["invocation"]["claimed"]["email"], TASKS);
         assert!(field(&record, "expected").contains("scheduler@"), "{record}");
     }
-    assert_eq!(receiver.issuer.key_fetches(), 1);
+    assert_eq!(service.issuer.key_fetches(), 1);
 }
 
 #[tokio::test]
 async fn callers_may_be_listed_by_numeric_id_which_needs_no_address() {
     let id = Account::new(TASKS).unique_id;
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("TASKS_CALLERS", &id)]).await;
+    let mut service = Service::with(jobs(&Seen::default()), &[("TASKS_CALLERS", &id)]).await;
     let token =
-        receiver.issuer.sign(&receiver.issuer.id_token(AUDIENCE, TASKS).without("email")).unwrap();
-    assert_eq!(receiver.send("/tasks/done", &task().bearer(&token)).await.0.status, 204);
-    let stranger = receiver.issuer.token(AUDIENCE, PUBSUB).unwrap();
-    assert_eq!(receiver.send("/tasks/done", &task().bearer(&stranger)).await.0.status, 403);
+        service.issuer.sign(&service.issuer.id_token(AUDIENCE, TASKS).without("email")).unwrap();
+    assert_eq!(service.send("/tasks/done", &task().bearer(&token)).await.0.status, 204);
+    let stranger = service.issuer.token(AUDIENCE, PUBSUB).unwrap();
+    assert_eq!(service.send("/tasks/done", &task().bearer(&stranger)).await.0.status, 403);
 }
 
 #[tokio::test]
 async fn each_audience_of_the_list_is_accepted_whole() {
     let audiences = format!("{AUDIENCE}|https://own.example");
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("AUDIENCE", &audiences)]).await;
+    let mut service = Service::with(jobs(&Seen::default()), &[("AUDIENCE", &audiences)]).await;
     for (audience, status) in [(AUDIENCE, 204), ("https://own.example", 204), (&*audiences, 401)] {
-        let token = receiver.issuer.token(audience, TASKS).unwrap();
+        let token = service.issuer.token(audience, TASKS).unwrap();
         let named = Attempt::first("receipts", audience).delivery().bearer(&token);
-        assert_eq!(receiver.send("/tasks/done", &named).await.0.status, status, "{audience}");
+        assert_eq!(service.send("/tasks/done", &named).await.0.status, status, "{audience}");
     }
 }
 
@@ -255,8 +255,8 @@ async fn each_audience_of_the_list_is_accepted_whole() {
 async fn a_sender_without_a_job_is_answered_404_whatever_its_token() {
     let mut table = Jobs::default();
     table.tasks("done", async |_: receiver::invocation::Invocation<()>| Ok(()));
-    let receiver = Receiver::start(table).await;
-    let token = receiver.token(PUBSUB);
-    assert_eq!(receiver.post("/pubsub/done", task().bearer(&token)).await.status, 404);
-    assert_eq!(receiver.post("/", task().bearer(&token)).await.status, 404);
+    let service = Service::start(table).await;
+    let token = service.token(PUBSUB);
+    assert_eq!(service.post("/pubsub/done", task().bearer(&token)).await.status, 404);
+    assert_eq!(service.post("/", task().bearer(&token)).await.status, 404);
 }

@@ -62,7 +62,7 @@ pub(crate) fn settings(issuer: &Issuer) -> BTreeMap<String, String> {
 }
 
 /// A receiver, its issuer, and the records that it writes.
-pub(crate) struct Receiver {
+pub(crate) struct Service {
     pub(crate) issuer: Arc<Issuer>,
     pub(crate) url: String,
     courier: Courier,
@@ -72,7 +72,7 @@ pub(crate) struct Receiver {
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Receiver {
+impl Service {
     /// With the usual settings.
     pub(crate) async fn start(jobs: Jobs) -> Self {
         Self::with(jobs, &[]).await

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use emulator::{Delivery, Issuer, KeyAnswer, SigningKey, senders::tasks::Attempt};
 
-use crate::harness::{AUDIENCE, MARKER, Receiver, Seen, TASKS, field, jobs};
+use crate::harness::{AUDIENCE, MARKER, Seen, Service, TASKS, field, jobs};
 
 fn task(name: usize) -> Delivery {
     Attempt { body: MARKER.into(), ..Attempt::first("receipts", &name.to_string()) }.delivery()
@@ -29,8 +29,8 @@ async fn without_keys_a_good_token_is_503_and_the_instance_lives_on_but_is_not_r
         KeyAnswer::Body(ec.to_owned()),
         KeyAnswer::Body(format!(r#"{{"keys":[],"pad":"{}"}}"#, "x".repeat(1 << 20))),
     ] {
-        let mut receiver = Receiver::of(issuer(answer.clone()).await, jobs(&Seen::default()), &[]);
-        let (response, record) = receiver.deliver("/tasks/done", &task(1)).await;
+        let mut service = Service::of(issuer(answer.clone()).await, jobs(&Seen::default()), &[]);
+        let (response, record) = service.deliver("/tasks/done", &task(1)).await;
         assert_eq!(
             (response.status, field(&record, "reason")),
             (503, "keys_unavailable"),
@@ -42,27 +42,27 @@ async fn without_keys_a_good_token_is_503_and_the_instance_lives_on_but_is_not_r
             let mut probe = task(1);
             probe.method = emulator::Method::Get;
             probe.body.clear();
-            assert_eq!(receiver.post(path, probe).await.status, status, "{path}");
+            assert_eq!(service.post(path, probe).await.status, status, "{path}");
         }
     }
 }
 
 #[tokio::test]
 async fn a_key_server_that_is_not_there_is_503() {
-    let mut receiver =
-        Receiver::with(jobs(&Seen::default()), &[("OIDC_KEYS_URL", "http://127.0.0.1:1/certs")])
+    let mut service =
+        Service::with(jobs(&Seen::default()), &[("OIDC_KEYS_URL", "http://127.0.0.1:1/certs")])
             .await;
-    let (answer, record) = receiver.deliver("/tasks/done", &task(1)).await;
+    let (answer, record) = service.deliver("/tasks/done", &task(1)).await;
     assert_eq!((answer.status, field(&record, "reason")), (503, "keys_unavailable"));
 }
 
 #[tokio::test]
 async fn sixty_four_first_requests_on_a_slow_key_server_cost_one_fetch_and_are_all_answered_204() {
     let issuer = issuer(KeyAnswer::Hold).await;
-    let mut receiver = Receiver::of(Arc::clone(&issuer), jobs(&Seen::default()), &[]);
-    let token = receiver.token(TASKS);
+    let mut service = Service::of(Arc::clone(&issuer), jobs(&Seen::default()), &[]);
+    let token = service.token(TASKS);
     let waiting: Vec<_> = (0..64)
-        .map(|number| tokio::spawn(receiver.post("/tasks/done", task(number).bearer(&token))))
+        .map(|number| tokio::spawn(service.post("/tasks/done", task(number).bearer(&token))))
         .collect();
     // Answered once the fetch has begun; the probe is proof that nothing else waits.
     while issuer.key_fetches() == 0 {
@@ -73,16 +73,16 @@ async fn sixty_four_first_requests_on_a_slow_key_server_cost_one_fetch_and_are_a
         assert_eq!(delivery.await.unwrap().status, 204);
     }
     assert_eq!(issuer.key_fetches(), 1);
-    receiver.records(64).await;
+    service.records(64).await;
     let mut probe = task(1);
     probe.method = emulator::Method::Get;
-    assert_eq!(receiver.post("/health/ready", probe).await.status, 204);
+    assert_eq!(service.post("/health/ready", probe).await.status, 204);
 }
 
 #[tokio::test]
 async fn a_key_server_that_hangs_holds_a_request_for_two_seconds_at_most() {
-    let mut receiver = Receiver::of(issuer(KeyAnswer::Hold).await, jobs(&Seen::default()), &[]);
-    let (answer, record) = receiver.deliver("/tasks/done", &task(1)).await;
+    let mut service = Service::of(issuer(KeyAnswer::Hold).await, jobs(&Seen::default()), &[]);
+    let (answer, record) = service.deliver("/tasks/done", &task(1)).await;
     assert_eq!((answer.status, field(&record, "reason")), (503, "keys_unavailable"));
     let waited_ms = record["invocation"]["duration_ms"].as_f64().unwrap();
     assert!((1500.0..4500.0).contains(&waited_ms), "{waited_ms}");
@@ -102,36 +102,36 @@ async fn one_unreadable_key_does_not_spoil_the_set() {
         good.insert(0, odd);
     }
     issuer.answer_keys_with(KeyAnswer::Body(keys.to_string()));
-    let mut receiver = Receiver::of(Arc::new(issuer), jobs(&Seen::default()), &[]);
-    assert_eq!(receiver.deliver("/tasks/done", &task(1)).await.0.status, 204);
+    let mut service = Service::of(Arc::new(issuer), jobs(&Seen::default()), &[]);
+    assert_eq!(service.deliver("/tasks/done", &task(1)).await.0.status, 204);
 }
 
 #[tokio::test]
 async fn a_key_that_was_rotated_in_is_fetched_and_the_one_that_left_is_no_good_any_more() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    let old = receiver.token(TASKS);
-    assert_eq!(receiver.send("/tasks/done", &task(1).bearer(&old)).await.0.status, 204);
-    receiver.issuer.keys().rotate().unwrap();
-    receiver.issuer.keys().rotate().unwrap();
-    let new = receiver.token(TASKS);
-    assert_eq!(receiver.send("/tasks/done", &task(2).bearer(&new)).await.0.status, 204);
-    assert_eq!(receiver.issuer.key_fetches(), 2);
-    let (answer, record) = receiver.send("/tasks/done", &task(3).bearer(&old)).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
+    let old = service.token(TASKS);
+    assert_eq!(service.send("/tasks/done", &task(1).bearer(&old)).await.0.status, 204);
+    service.issuer.keys().rotate().unwrap();
+    service.issuer.keys().rotate().unwrap();
+    let new = service.token(TASKS);
+    assert_eq!(service.send("/tasks/done", &task(2).bearer(&new)).await.0.status, 204);
+    assert_eq!(service.issuer.key_fetches(), 2);
+    let (answer, record) = service.send("/tasks/done", &task(3).bearer(&old)).await;
     assert_eq!((answer.status, field(&record, "reason")), (401, "unknown_key"));
 }
 
 #[tokio::test]
 async fn a_flood_of_unknown_kids_costs_no_more_fetches_than_the_cooldown_allows() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     let stranger = SigningKey::generate().unwrap();
-    let whole = receiver.issuer.id_token(AUDIENCE, TASKS);
-    assert_eq!(receiver.deliver("/tasks/done", &task(0)).await.0.status, 204);
+    let whole = service.issuer.id_token(AUDIENCE, TASKS);
+    assert_eq!(service.deliver("/tasks/done", &task(0)).await.0.status, 204);
     for number in 1..300 {
         let forged = whole.clone().header("kid", format!("kid-{number}")).sign(&stranger).unwrap();
-        let (answer, record) = receiver.send("/tasks/done", &task(number).bearer(&forged)).await;
+        let (answer, record) = service.send("/tasks/done", &task(number).bearer(&forged)).await;
         assert_eq!((answer.status, field(&record, "reason")), (401, "unknown_key"));
-        assert_eq!(receiver.deliver("/tasks/done", &task(number)).await.0.status, 204);
+        assert_eq!(service.deliver("/tasks/done", &task(number)).await.0.status, 204);
     }
     // One at the start and one for the first unknown; another only if this took longer than a cooldown.
-    assert!(receiver.issuer.key_fetches() <= 3, "{}", receiver.issuer.key_fetches());
+    assert!(service.issuer.key_fetches() <= 3, "{}", service.issuer.key_fetches());
 }

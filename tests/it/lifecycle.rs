@@ -17,7 +17,7 @@ use tokio::{
 
 use crate::{
     harness::{
-        AUDIENCE, MARKER, PATIENCE, Receiver, Seen, TASKS, check_schema, field, jobs, settings,
+        AUDIENCE, MARKER, PATIENCE, Seen, Service, TASKS, check_schema, field, jobs, settings,
     },
     wire::Wire,
 };
@@ -170,7 +170,7 @@ async fn at_sigterm_jobs_longer_than_the_drain_are_aborted_and_answered_500() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_idle_receiver_stops_at_once_even_with_a_connection_kept_alive() {
+async fn an_idle_service_stops_at_once_even_with_a_connection_kept_alive() {
     let issuer = Issuer::start(0).await.unwrap();
     let process = Process::start(env!("CARGO_BIN_EXE_receiver").into(), &issuer, &[]);
     let mut idle = TcpStream::connect(process.url.strip_prefix("http://").unwrap()).await.unwrap();
@@ -248,29 +248,29 @@ async fn a_job_that_blocks_its_thread_does_not_keep_the_process_from_ending() {
 #[tokio::test]
 async fn while_draining_a_request_on_a_kept_connection_is_served_and_the_connection_closed() {
     let seen = Seen::default();
-    let mut receiver = Receiver::start(jobs(&seen)).await;
+    let mut service = Service::start(jobs(&seen)).await;
     let task =
         |name: &str| Attempt { body: MARKER.into(), ..Attempt::first("receipts", name) }.delivery();
-    let mut kept = Wire::open(&receiver).await;
+    let mut kept = Wire::open(&service).await;
     kept.head("POST /tasks/done", "Content-Length: 0").await;
-    receiver.record().await;
+    service.record().await;
     assert_eq!(kept.status().await, 204);
-    let held = tokio::spawn(receiver.post("/tasks/gate", task("1").bearer(&receiver.token(TASKS))));
+    let held = tokio::spawn(service.post("/tasks/gate", task("1").bearer(&service.token(TASKS))));
     seen.begun(2).await;
-    receiver.begin_stop();
+    service.begin_stop();
     // Asked again until the signal has arrived; what is served before it keeps the connection.
     loop {
         kept.head("POST /tasks/done", "Content-Length: 0").await;
         let (status, head) = kept.answer().await;
         assert_eq!(status, 204);
-        receiver.record().await;
+        service.record().await;
         if head.contains("connection: close") {
             break;
         }
     }
     seen.open_gate();
     assert_eq!(held.await.unwrap().status, 204);
-    assert_eq!(receiver.stopped().await.len(), 1);
+    assert_eq!(service.stopped().await.len(), 1);
 }
 
 #[tokio::test]
@@ -279,13 +279,13 @@ async fn at_the_drain_a_request_that_waits_for_keys_is_answered_too() {
     issuer.answer_keys_with(KeyAnswer::Hold);
     // One worker reads its connections in the order in which they became readable.
     let one = [("WORKERS", "1")];
-    let mut receiver = Receiver::of(Arc::new(issuer), jobs(&Seen::default()), &one);
-    let mut waiting = Wire::open(&receiver).await;
+    let mut service = Service::of(Arc::new(issuer), jobs(&Seen::default()), &one);
+    let mut waiting = Wire::open(&service).await;
     waiting.head("POST /tasks/done", "Content-Length: 0").await;
     let forged = Attempt::first("receipts", "2").delivery().bearer("ya29.x");
-    assert_eq!(receiver.send("/tasks/done", &forged).await.0.status, 401);
-    receiver.begin_stop();
-    receiver.issuer.answer_keys_with(KeyAnswer::Keys);
+    assert_eq!(service.send("/tasks/done", &forged).await.0.status, 401);
+    service.begin_stop();
+    service.issuer.answer_keys_with(KeyAnswer::Keys);
     assert_eq!(waiting.status().await, 204);
-    assert_eq!(receiver.stopped().await.len(), 1);
+    assert_eq!(service.stopped().await.len(), 1);
 }

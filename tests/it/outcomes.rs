@@ -7,7 +7,7 @@ use emulator::{
 use receiver::{invocation::Invocation, job_table::Jobs};
 use serde_json::{Value, json};
 
-use crate::harness::{MARKER, Receiver, Seen, field, jobs};
+use crate::harness::{MARKER, Seen, Service, field, jobs};
 
 const SENDERS: [&str; 4] = ["scheduler", "tasks", "pubsub", "events"];
 
@@ -35,11 +35,11 @@ async fn check(
     severity: &str,
     statuses: [u16; 4],
 ) {
-    let mut receiver =
-        Receiver::with(jobs(&Seen::default()), &[&[("DEDUP", "off")], changes].concat()).await;
+    let mut service =
+        Service::with(jobs(&Seen::default()), &[&[("DEDUP", "off")], changes].concat()).await;
     for (sender, status) in SENDERS.into_iter().zip(statuses) {
         let (answer, record) =
-            receiver.deliver(&format!("/{sender}/{job}"), &delivery(sender, MARKER)).await;
+            service.deliver(&format!("/{sender}/{job}"), &delivery(sender, MARKER)).await;
         assert_eq!((answer.status, field(&record, "outcome")), (status, outcome), "{sender}");
         assert_eq!(record["severity"], severity);
         assert_eq!(
@@ -107,19 +107,19 @@ async fn a_payload_of_another_type_is_acknowledged_where_it_would_come_back_for_
 
 #[tokio::test]
 async fn a_payload_of_another_type_is_refused_where_a_dead_letter_policy_is_proved() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     let mut push = Push::new("projects/example/subscriptions/s", "1", MARKER);
     push.delivery_attempt = Some(1);
-    let (answer, record) = receiver.deliver("/pubsub/number", &push.wrapped()).await;
+    let (answer, record) = service.deliver("/pubsub/number", &push.wrapped()).await;
     assert_eq!((answer.status, field(&record, "outcome")), (422, "unreadable"));
     assert_eq!(field(&record, "reason"), "the payload is not JSON (line 1, column 1)");
     let published = CloudEvent::message_published("projects/example/topics/t", &push);
-    assert_eq!(receiver.deliver("/events/number", &published.binary()).await.0.status, 422);
+    assert_eq!(service.deliver("/events/number", &published.binary()).await.0.status, 422);
 }
 
 #[tokio::test]
 async fn envelopes_that_are_none_are_acknowledged_with_an_error_that_names_the_fault() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     let wrapped = || Push::new("projects/example/subscriptions/s", "1", MARKER).wrapped();
     let deep = format!(
         "{{\"message\":{{\"data\":{}1{}}},\"subscription\":\"s\"}}",
@@ -138,7 +138,7 @@ async fn envelopes_that_are_none_are_acknowledged_with_an_error_that_names_the_f
         (b"{\"message\":{\"data\":\"UEFZ\"},\"subscription\":\"\xff\"}", "is not JSON"),
         (deep.as_bytes(), "another shape"),
     ] {
-        let (answer, record) = receiver.deliver("/pubsub/done", &wrapped().body(body)).await;
+        let (answer, record) = service.deliver("/pubsub/done", &wrapped().body(body)).await;
         assert_eq!((answer.status, field(&record, "outcome")), (200, "unreadable"), "{record}");
         assert!(field(&record, "reason").contains(fault), "{record}");
     }
@@ -146,7 +146,7 @@ async fn envelopes_that_are_none_are_acknowledged_with_an_error_that_names_the_f
 
 #[tokio::test]
 async fn events_that_are_none_are_acknowledged_with_an_error_that_names_the_fault() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     let event = CloudEvent::object_finalized("1", "uploads", "a.pdf", &json!({"name": MARKER}));
     let binary = event.binary();
     let structured = |body: &str| event.structured().body(body);
@@ -166,7 +166,7 @@ async fn events_that_are_none_are_acknowledged_with_an_error_that_names_the_faul
         ),
         (batch, "Eventarc sends no batches"),
     ] {
-        let (answer, record) = receiver.deliver("/events/done", &delivery).await;
+        let (answer, record) = service.deliver("/events/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "outcome")), (200, "unreadable"), "{record}");
         assert!(field(&record, "reason").contains(fault), "{fault}: {record}");
     }
@@ -174,9 +174,9 @@ async fn events_that_are_none_are_acknowledged_with_an_error_that_names_the_faul
 
 #[tokio::test]
 async fn text_that_is_not_utf_8_is_unreadable_and_not_a_panic() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     let delivery = Attempt { body: vec![0xff, 0xfe], ..Attempt::first("receipts", "1") }.delivery();
-    let (answer, record) = receiver.deliver("/tasks/done", &delivery).await;
+    let (answer, record) = service.deliver("/tasks/done", &delivery).await;
     assert_eq!((answer.status, field(&record, "outcome")), (422, "unreadable"));
     assert!(field(&record, "reason").contains("not UTF-8"), "{record}");
 }
@@ -192,8 +192,8 @@ async fn a_payload_whose_type_panics_while_it_is_read_is_a_panic_of_the_job() {
     }
     let mut table = Jobs::default();
     table.tasks("fragile", async |_: Invocation<Fragile>| Ok(()));
-    let mut receiver = Receiver::start(table).await;
-    let (answer, record) = receiver.deliver("/tasks/fragile", &delivery("tasks", MARKER)).await;
+    let mut service = Service::start(table).await;
+    let (answer, record) = service.deliver("/tasks/fragile", &delivery("tasks", MARKER)).await;
     assert_eq!((answer.status, field(&record, "outcome")), (500, "panicked"));
     assert_eq!(field(&record, "reason"), "read on purpose");
     assert_eq!(answer.header("connection"), None);
@@ -201,7 +201,7 @@ async fn a_payload_whose_type_panics_while_it_is_read_is_a_panic_of_the_job() {
 
 #[tokio::test]
 async fn an_unknown_job_is_404_and_its_name_never_becomes_a_label() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     for path in [
         "/tasks/nothing",
         "/tasks//done",
@@ -212,7 +212,7 @@ async fn an_unknown_job_is_404_and_its_name_never_becomes_a_label() {
         "/tasks/%00",
         "/tasks/DONE",
     ] {
-        let (answer, record) = receiver.deliver(path, &delivery("tasks", MARKER)).await;
+        let (answer, record) = service.deliver(path, &delivery("tasks", MARKER)).await;
         assert_eq!((answer.status, field(&record, "outcome")), (404, "no_such_job"), "{path}");
         assert_eq!(record["logging.googleapis.com/labels"]["job"], Value::Null);
     }
@@ -220,7 +220,7 @@ async fn an_unknown_job_is_404_and_its_name_never_becomes_a_label() {
 
 #[tokio::test]
 async fn a_method_that_the_sender_does_not_use_is_405_and_says_which_are() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
     for (sender, method, allow) in [
         ("scheduler", Method::Delete, "GET, POST, PUT"),
         ("tasks", Method::Patch, "GET, POST, PUT"),
@@ -229,7 +229,7 @@ async fn a_method_that_the_sender_does_not_use_is_405_and_says_which_are() {
     ] {
         let mut delivery = delivery(sender, "");
         delivery.method = method;
-        let (answer, record) = receiver.deliver(&format!("/{sender}/done"), &delivery).await;
+        let (answer, record) = service.deliver(&format!("/{sender}/done"), &delivery).await;
         assert_eq!((answer.status, field(&record, "outcome")), (405, "no_such_job"), "{sender}");
         assert_eq!(answer.header("allow"), Some(allow));
     }
@@ -239,23 +239,23 @@ async fn a_method_that_the_sender_does_not_use_is_405_and_says_which_are() {
 async fn faults_of_code_and_data_go_to_error_reporting_with_service_and_version() {
     let revision =
         [("K_SERVICE", "orders"), ("K_REVISION", "orders-00007"), ("ALLOW_TEST_ISSUER", "1")];
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &revision).await;
+    let mut service = Service::with(jobs(&Seen::default()), &revision).await;
     for job in ["give-up", "panic"] {
         let (_, record) =
-            receiver.deliver(&format!("/tasks/{job}"), &delivery("tasks", MARKER)).await;
+            service.deliver(&format!("/tasks/{job}"), &delivery("tasks", MARKER)).await;
         assert_eq!(
             record["serviceContext"],
             json!({"service": "orders", "version": "orders-00007"})
         );
     }
-    let (_, record) = receiver.deliver("/tasks/panic", &delivery("tasks", MARKER)).await;
+    let (_, record) = service.deliver("/tasks/panic", &delivery("tasks", MARKER)).await;
     assert_eq!(field(&record, "reason"), "on purpose");
 }
 
 #[tokio::test]
 async fn what_a_job_says_of_its_failure_is_in_the_record_and_not_in_the_answer() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    let (answer, record) = receiver.deliver("/tasks/retry", &delivery("tasks", MARKER)).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
+    let (answer, record) = service.deliver("/tasks/retry", &delivery("tasks", MARKER)).await;
     assert_eq!(field(&record, "reason"), "smtp timeout");
     assert!(!answer.text().contains("smtp"), "{}", answer.text());
 }

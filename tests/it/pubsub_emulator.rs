@@ -15,7 +15,7 @@ use emulator::{
 };
 use serde_json::json;
 
-use crate::harness::{AUDIENCE, MARKER, PUBSUB, Receiver, Seen, field, jobs};
+use crate::harness::{AUDIENCE, MARKER, PUBSUB, Seen, Service, field, jobs};
 
 const PROJECT: &str = "example-project";
 const MESSAGES: usize = 500;
@@ -101,13 +101,13 @@ async fn five_hundred_messages_of_googles_emulator_end_in_as_many_done_records_w
         return;
     };
     let seen = Seen::default();
-    let mut receiver = Receiver::start(jobs(&seen)).await;
+    let mut service = Service::start(jobs(&seen)).await;
     let target = Target {
-        forward_url: receiver.url.clone(),
+        forward_url: service.url.clone(),
         audience: AUDIENCE.to_owned(),
         email: PUBSUB.to_owned(),
     };
-    let issuer = RunningIssuer::at(&receiver.issuer.url()).unwrap();
+    let issuer = RunningIssuer::at(&service.issuer.url()).unwrap();
     let proxy = Proxy::start("127.0.0.1:0".parse().unwrap(), target, issuer).await.unwrap();
     let endpoint = format!("--push-endpoint={}/pubsub/done", proxy.url());
 
@@ -146,7 +146,7 @@ async fn five_hundred_messages_of_googles_emulator_end_in_as_many_done_records_w
 
     let mut done = [BTreeSet::new(), BTreeSet::new()];
     while done.iter().any(|ids| ids.len() < MESSAGES) {
-        let record = receiver.record().await;
+        let record = service.record().await;
         // The emulator, too, delivers at least once.
         if field(&record, "outcome") != "duplicate" {
             assert_eq!(field(&record, "outcome"), "done", "{record}");

@@ -11,7 +11,7 @@ use receiver::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{self, AUDIENCE, MARKER, Receiver, Seen, TASKS, field, jobs};
+use crate::harness::{self, AUDIENCE, MARKER, Seen, Service, TASKS, field, jobs};
 
 fn task(name: &str) -> emulator::Delivery {
     Attempt { body: MARKER.into(), ..Attempt::first("receipts", name) }.delivery()
@@ -21,8 +21,8 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
 #[tokio::test]
 async fn a_record_has_exactly_the_documented_members_and_no_more() {
-    let mut receiver = Receiver::start(jobs(&Seen::default())).await;
-    let (_, record) = receiver.deliver("/tasks/done", &task("1")).await;
+    let mut service = Service::start(jobs(&Seen::default())).await;
+    let (_, record) = service.deliver("/tasks/done", &task("1")).await;
     let names =
         |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>().join(" ");
     assert_eq!(names(&record), "invocation logging.googleapis.com/labels message severity time");
@@ -36,7 +36,7 @@ async fn a_record_has_exactly_the_documented_members_and_no_more() {
 
 #[tokio::test]
 async fn a_record_stands_in_its_requests_trace() {
-    let mut receiver = Receiver::with(jobs(&Seen::default()), &[("DEDUP", "off")]).await;
+    let mut service = Service::with(jobs(&Seen::default()), &[("DEDUP", "off")]).await;
     let cloud = format!("{TRACE}/67667974448284343;o=1");
     let w3c = format!("00-{TRACE}-00f067aa0ba902b7-00");
     for (headers, span, sampled) in [
@@ -54,7 +54,7 @@ async fn a_record_stands_in_its_requests_trace() {
     ] {
         let delivery =
             headers.iter().fold(task("1"), |delivery, (name, value)| delivery.header(name, value));
-        let (_, record) = receiver.deliver("/tasks/done", &delivery).await;
+        let (_, record) = service.deliver("/tasks/done", &delivery).await;
         assert_eq!(
             record["logging.googleapis.com/trace"],
             format!("projects/example/traces/{TRACE}")
@@ -64,17 +64,16 @@ async fn a_record_stands_in_its_requests_trace() {
     }
     for traceparent in ["", "00-0-0-00", &"0".repeat(5000)] {
         let (_, record) =
-            receiver.deliver("/tasks/done", &task("1").header("traceparent", traceparent)).await;
+            service.deliver("/tasks/done", &task("1").header("traceparent", traceparent)).await;
         assert_eq!(record["logging.googleapis.com/trace"], Value::Null);
     }
 }
 
 #[tokio::test]
 async fn without_a_project_no_trace_is_named_but_the_span_is() {
-    let mut receiver =
-        Receiver::with(jobs(&Seen::default()), &[("GOOGLE_CLOUD_PROJECT", "")]).await;
+    let mut service = Service::with(jobs(&Seen::default()), &[("GOOGLE_CLOUD_PROJECT", "")]).await;
     let delivery = task("1").header("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01"));
-    let (_, record) = receiver.deliver("/tasks/done", &delivery).await;
+    let (_, record) = service.deliver("/tasks/done", &delivery).await;
     assert_eq!(record["logging.googleapis.com/trace"], Value::Null);
     assert_eq!(record["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
 }
@@ -83,12 +82,12 @@ async fn without_a_project_no_trace_is_named_but_the_span_is() {
 async fn what_others_make_long_or_full_of_control_characters_is_cut_and_stays_one_line() {
     let hostile = "\u{1}\n\r\u{7f}\u{2028}\"\\é".repeat(2000);
     let names = (0..40).map(|number| format!("k{number}")).collect::<Vec<_>>();
-    let mut receiver =
-        Receiver::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", &names.join("|"))]).await;
+    let mut service =
+        Service::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", &names.join("|"))]).await;
     let push = names
         .iter()
         .fold(Push::new(&hostile, &hostile, MARKER), |push, name| push.attribute(name, &hostile));
-    let (answer, record) = receiver.deliver("/pubsub/give-up", &push.wrapped()).await;
+    let (answer, record) = service.deliver("/pubsub/give-up", &push.wrapped()).await;
     assert_eq!(answer.status, 200);
     let subscription = record["invocation"]["pubsub"]["subscription"].as_str().unwrap();
     assert!(
@@ -98,15 +97,15 @@ async fn what_others_make_long_or_full_of_control_characters_is_cut_and_stays_on
     assert_eq!(record["invocation"]["pubsub"]["attributes"].as_object().unwrap().len(), 16);
 
     let long = "x".repeat(10_000);
-    let token = receiver
+    let token = service
         .issuer
         .id_token(AUDIENCE, TASKS)
         .claim("email", &*long)
         .claim("aud", "\u{1}".repeat(2000));
-    let token = receiver.secret(receiver.issuer.sign(&token).unwrap());
-    let (_, record) = receiver.send("/tasks/done", &task("1").bearer(&token)).await;
+    let token = service.secret(service.issuer.sign(&token).unwrap());
+    let (_, record) = service.send("/tasks/done", &task("1").bearer(&token)).await;
     assert_eq!(field(&record, "outcome"), "refused");
-    let (_, record) = receiver.deliver(&format!("/tasks/{long}"), &task("1")).await;
+    let (_, record) = service.deliver(&format!("/tasks/{long}"), &task("1")).await;
     assert!(field(&record, "job").ends_with("x…"), "{record}");
 }
 
@@ -115,13 +114,13 @@ async fn attributes_stand_in_a_record_only_where_the_setting_allows() {
     let push = Push::new("projects/example/subscriptions/s", "1", "x")
         .attribute("kind", "order")
         .attribute("mail", MARKER);
-    let mut silent = Receiver::start(jobs(&Seen::default())).await;
+    let mut silent = Service::start(jobs(&Seen::default())).await;
     let mut allowed =
-        Receiver::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", "kind|other")]).await;
-    for (receiver, expected) in
+        Service::with(jobs(&Seen::default()), &[("RECORD_ATTRIBUTES", "kind|other")]).await;
+    for (service, expected) in
         [(&mut silent, Value::Null), (&mut allowed, json!({"kind": "order"}))]
     {
-        let (_, record) = receiver.deliver("/pubsub/done", &push.wrapped()).await;
+        let (_, record) = service.deliver("/pubsub/done", &push.wrapped()).await;
         assert_eq!(record["invocation"]["pubsub"]["attributes"], expected);
     }
 }

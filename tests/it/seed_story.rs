@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::{
     gcloud::{Gcloud, REGION},
-    harness::{MARKER, Receiver, Seen, field, jobs},
+    harness::{MARKER, Seen, Service, field, jobs},
 };
 
 /// The story's account.
@@ -59,12 +59,12 @@ gcloud tasks create-http-task --queue=runqueue --location=us-central1 \
 ";
 
 /// A receiver that takes the emulator's tokens of [`CALLER`] for this audience.
-pub(crate) async fn receiver_of(
+pub(crate) async fn service_of(
     emulator: &Emulator,
     seen: &Seen,
     audience: &str,
     changes: &[(&str, &str)],
-) -> Receiver {
+) -> Service {
     let keys_url = emulator.keys_url();
     let mut settings = vec![
         ("OIDC_ISSUER", emulator.issuer()),
@@ -75,14 +75,14 @@ pub(crate) async fn receiver_of(
         ("PUBSUB_CALLERS", CALLER),
     ];
     settings.extend(changes);
-    Receiver::of(Arc::new(Issuer::start(0).await.unwrap()), jobs(seen), &settings)
+    Service::of(Arc::new(Issuer::start(0).await.unwrap()), jobs(seen), &settings)
 }
 
 /// A service that is deployed, with the receiver behind it.
 struct Story {
     gcloud: Gcloud,
     url: String,
-    receiver: Receiver,
+    service: Service,
     seen: Seen,
 }
 
@@ -94,9 +94,9 @@ impl Story {
             .ok(&format!("gcloud run services describe receiver --region={REGION} --format='value(status.url)'"))
             .await;
         let seen = Seen::default();
-        let receiver = receiver_of(&gcloud.emulator, &seen, &url, guard).await;
-        gcloud.emulator.put_behind("receiver", &receiver.url);
-        Some(Story { gcloud, url, receiver, seen })
+        let service = service_of(&gcloud.emulator, &seen, &url, guard).await;
+        gcloud.emulator.put_behind("receiver", &service.url);
+        Some(Story { gcloud, url, service, seen })
     }
 
     async fn type_in(&self, lines: &str) {
@@ -105,7 +105,7 @@ impl Story {
 
     /// The next record, which must be of this sender's work done for [`CALLER`].
     async fn done(&mut self, sender: &str) {
-        let record = self.receiver.record().await;
+        let record = self.service.record().await;
         assert_eq!(field(&record, "sender"), sender, "{record}");
         assert_eq!(field(&record, "outcome"), "done", "{record}");
         assert_eq!(record["invocation"]["caller"]["email"], Value::from(CALLER));
@@ -146,12 +146,12 @@ async fn all_three_are_done(guard: &[(&str, &str)]) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_seed_s_three_senders_are_done_where_the_receiver_verifies_itself() {
+async fn the_seed_s_three_senders_are_done_where_the_service_verifies_itself() {
     all_three_are_done(&[("AUTH", "verify")]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_seed_s_three_senders_are_done_where_the_receiver_trusts_cloud_run() {
+async fn the_seed_s_three_senders_are_done_where_the_service_trusts_cloud_run() {
     all_three_are_done(&[("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloud-run")]).await;
 }
 
@@ -172,7 +172,7 @@ async fn without_the_binding_cloud_run_answers_403_and_to_another_audience_401()
     story.type_in(UNBIND).await;
     story.type_in("gcloud scheduler jobs run oidctest --location=us-central1").await;
     story.is_answered(Sender::Scheduler, 3, 403).await;
-    story.receiver.no_record();
+    story.service.no_record();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,7 +187,7 @@ async fn a_legacy_pubsub_agent_delivers_nothing_until_it_may_mint_and_the_histor
         error.contains("gcp-sa-pubsub") && error.contains("serviceAccountTokenCreator"),
         "{error}"
     );
-    story.receiver.no_record();
+    story.service.no_record();
     story
         .type_in("gcloud iam service-accounts add-iam-policy-binding schedulerunner@demo-project.iam.gserviceaccount.com --member=serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com --role=roles/iam.serviceAccountTokenCreator")
         .await;

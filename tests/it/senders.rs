@@ -10,11 +10,11 @@ use emulator::{
 use receiver::senders::Origin;
 use serde_json::{Value, json};
 
-use crate::harness::{MARKER, Receiver, Seen, field, jobs};
+use crate::harness::{MARKER, Seen, Service, field, jobs};
 
-async fn receiver() -> (Receiver, Seen) {
+async fn service() -> (Service, Seen) {
     let seen = Seen::default();
-    (Receiver::with(jobs(&seen), &[("RECORD_ATTRIBUTES", "eventType|kind")]).await, seen)
+    (Service::with(jobs(&seen), &[("RECORD_ATTRIBUTES", "eventType|kind")]).await, seen)
 }
 
 /// An attempt at a task as the documentation describes it, with a body that no record may show.
@@ -24,7 +24,7 @@ fn task(task: &str) -> Attempt {
 
 #[tokio::test]
 async fn scheduler_runs_arrive_by_every_method_with_their_name_and_time() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     for (number, method) in [Method::Get, Method::Post, Method::Put].into_iter().enumerate() {
         let mut run = Run::new("nightly");
         run.method = method;
@@ -32,7 +32,7 @@ async fn scheduler_runs_arrive_by_every_method_with_their_name_and_time() {
         if method.takes_body() {
             run.body = MARKER.into();
         }
-        let (answer, record) = receiver.deliver("/scheduler/done", &run.delivery()).await;
+        let (answer, record) = service.deliver("/scheduler/done", &run.delivery()).await;
         assert_eq!(answer.status, 204);
         assert_eq!(field(&record, "outcome"), "done");
         assert_eq!(field(&record, "first_due"), format!("2026-10-05T08:41:0{number}Z"));
@@ -50,9 +50,9 @@ async fn scheduler_runs_arrive_by_every_method_with_their_name_and_time() {
 
 #[tokio::test]
 async fn a_run_started_by_hand_without_name_and_time_runs_and_is_recorded_as_unnamed() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let run = Run { job_name: None, schedule_time: None, ..Run::new("nightly") };
-    let (answer, record) = receiver.deliver("/scheduler/done", &run.delivery()).await;
+    let (answer, record) = service.deliver("/scheduler/done", &run.delivery()).await;
     assert_eq!(answer.status, 204);
     assert_eq!(field(&record, "dedup"), "unnamed");
     assert_eq!(record["invocation"]["id"], Value::Null);
@@ -61,7 +61,7 @@ async fn a_run_started_by_hand_without_name_and_time_runs_and_is_recorded_as_unn
 
 #[tokio::test]
 async fn tasks_arrive_by_every_method_without_a_content_type() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     for method in [Method::Get, Method::Post, Method::Put] {
         let mut attempt = task(&format!("by-{}", method.as_str()));
         attempt.method = method;
@@ -72,7 +72,7 @@ async fn tasks_arrive_by_every_method_without_a_content_type() {
         assert!(
             delivery.headers.iter().all(|(name, _)| !name.eq_ignore_ascii_case("content-type"))
         );
-        let (answer, record) = receiver.deliver("/tasks/done", &delivery).await;
+        let (answer, record) = service.deliver("/tasks/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "outcome")), (204, "done"));
         assert_eq!(seen.one().payload, if method.takes_body() { MARKER } else { "" });
     }
@@ -80,7 +80,7 @@ async fn tasks_arrive_by_every_method_without_a_content_type() {
 
 #[tokio::test]
 async fn a_tasks_retry_says_which_attempt_it_is_and_what_came_before() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let attempt = Attempt {
         retry_count: 3,
         execution_count: 1,
@@ -89,7 +89,7 @@ async fn a_tasks_retry_says_which_attempt_it_is_and_what_came_before() {
         retry_reason: Some(String::new()),
         ..task("4711")
     };
-    let (_, record) = receiver.deliver("/tasks/done", &attempt.delivery()).await;
+    let (_, record) = service.deliver("/tasks/done", &attempt.delivery()).await;
     assert_eq!(record["invocation"]["attempt"], 4);
     assert_eq!(field(&record, "id"), "receipts/4711");
     assert_eq!(
@@ -106,13 +106,13 @@ async fn a_tasks_retry_says_which_attempt_it_is_and_what_came_before() {
 
 #[tokio::test]
 async fn a_tasks_headers_that_make_no_sense_are_left_out_and_fail_nothing() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let delivery = task("odd")
         .delivery()
         .header("X-CloudTasks-TaskRetryCount", "many")
         .header("X-CloudTasks-TaskETA", "soon")
         .header("X-CloudTasks-TaskExecutionCount", "-1");
-    let (answer, record) = receiver.deliver("/tasks/done", &delivery).await;
+    let (answer, record) = service.deliver("/tasks/done", &delivery).await;
     assert_eq!(answer.status, 204);
     assert_eq!(record["invocation"]["tasks"], json!({"queue": "receipts", "task": "odd"}));
     assert_eq!((seen.one().attempt, record["invocation"]["lag_ms"].clone()), (None, Value::Null));
@@ -141,8 +141,8 @@ fn push(body: &Value) -> Delivery {
 
 #[tokio::test]
 async fn the_largest_envelope_that_pubsub_documents_is_read_whole() {
-    let (mut receiver, seen) = receiver().await;
-    let (answer, record) = receiver.deliver("/pubsub/done", &push(&envelope())).await;
+    let (mut service, seen) = service().await;
+    let (answer, record) = service.deliver("/pubsub/done", &push(&envelope())).await;
     assert_eq!(answer.status, 204);
     assert_eq!(field(&record, "id"), "projects/example/subscriptions/uploads/2070443601311540");
     assert_eq!(record["invocation"]["attempt"], 5);
@@ -161,7 +161,7 @@ async fn the_largest_envelope_that_pubsub_documents_is_read_whole() {
 
 #[tokio::test]
 async fn an_envelope_is_read_without_whatever_may_be_absent() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     for (number, absent) in [
         "/deliveryAttempt",
         "/message/attributes",
@@ -179,7 +179,7 @@ async fn an_envelope_is_read_without_whatever_may_be_absent() {
         let (parent, name) = absent.rsplit_once('/').unwrap();
         body.pointer_mut(parent).unwrap().as_object_mut().unwrap().remove(name).unwrap();
         body["subscription"] = format!("projects/example/subscriptions/s{number}").into();
-        let (answer, record) = receiver.deliver("/pubsub/done", &push(&body)).await;
+        let (answer, record) = service.deliver("/pubsub/done", &push(&body)).await;
         assert_eq!((answer.status, field(&record, "outcome")), (204, "done"), "without {absent}");
         let invocation = seen.one();
         assert!(invocation.id.is_some() && invocation.first_due.is_some(), "without {absent}");
@@ -189,17 +189,17 @@ async fn an_envelope_is_read_without_whatever_may_be_absent() {
     let mut null = envelope();
     null["message"]["data"] = Value::Null;
     null["subscription"] = "projects/example/subscriptions/null".into();
-    assert_eq!(receiver.deliver("/pubsub/done", &push(&null)).await.0.status, 204);
+    assert_eq!(service.deliver("/pubsub/done", &push(&null)).await.0.status, 204);
     assert_eq!(seen.one().payload, "");
     let mut unnamed = envelope();
     unnamed["message"].as_object_mut().unwrap().retain(|name, _| !name.starts_with("message"));
-    let (_, record) = receiver.deliver("/pubsub/done", &push(&unnamed)).await;
+    let (_, record) = service.deliver("/pubsub/done", &push(&unnamed)).await;
     assert_eq!(field(&record, "dedup"), "unnamed");
 }
 
 #[tokio::test]
 async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_headers() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let push =
         Push::new("projects/example/subscriptions/raw", "77", MARKER).attribute("kind", "order");
     for (number, spelling) in
@@ -210,7 +210,7 @@ async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_head
             .header("x-goog-pubsub-message-id", &format!("77{number}"))
             .without("x-goog-pubsub-ordering-key")
             .header(spelling, "a-key");
-        let (answer, record) = receiver.deliver("/pubsub/done", &delivery).await;
+        let (answer, record) = service.deliver("/pubsub/done", &delivery).await;
         assert_eq!(answer.status, 204);
         assert_eq!(field(&record, "id"), format!("projects/example/subscriptions/raw/77{number}"));
         assert_eq!(record["invocation"]["pubsub"]["wrapped"], false);
@@ -231,13 +231,13 @@ async fn an_unwrapped_message_with_metadata_is_named_and_its_attributes_are_head
 async fn an_attribute_is_found_by_its_name_in_any_case_however_it_came() {
     let seen = Seen::default();
     let allowed = [("RECORD_ATTRIBUTES", "eventType")];
-    let mut receiver = Receiver::with(jobs(&seen), &allowed).await;
+    let mut service = Service::with(jobs(&seen), &allowed).await;
     let push = |id: &str| {
         Push::new("projects/example/subscriptions/s", id, MARKER)
             .attribute("eventType", "OBJECT_DELETE")
     };
     for delivery in [push("1").wrapped(), push("2").unwrapped_with_metadata()] {
-        let (_, record) = receiver.deliver("/pubsub/done", &delivery).await;
+        let (_, record) = service.deliver("/pubsub/done", &delivery).await;
         assert_eq!(
             record["invocation"]["pubsub"]["attributes"],
             json!({"eventType": "OBJECT_DELETE"})
@@ -250,7 +250,7 @@ async fn an_attribute_is_found_by_its_name_in_any_case_however_it_came() {
 
 #[tokio::test]
 async fn an_unwrapped_message_without_metadata_is_its_body_and_nothing_else() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     for body in [
         MARKER,
         "{\"message\":\"hello\"}",
@@ -261,7 +261,7 @@ async fn an_unwrapped_message_without_metadata_is_its_body_and_nothing_else() {
         "",
     ] {
         let delivery = Push::new("projects/example/subscriptions/raw", "77", body).unwrapped();
-        let (answer, record) = receiver.deliver("/pubsub/done", &delivery).await;
+        let (answer, record) = service.deliver("/pubsub/done", &delivery).await;
         assert_eq!((answer.status, field(&record, "dedup")), (204, "unnamed"), "{body}");
         assert_eq!(record["invocation"]["pubsub"], json!({"wrapped": false}));
         assert_eq!(seen.one().payload, body);
@@ -275,12 +275,12 @@ fn event(id: &str) -> CloudEvent {
 
 #[tokio::test]
 async fn an_event_is_the_same_in_binary_and_structured_mode() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let mut handed = Vec::new();
     for (mode, delivery) in
         [("binary", event("b-1").binary()), ("structured", event("s-1").structured())]
     {
-        let (answer, record) = receiver.deliver("/events/done", &delivery).await;
+        let (answer, record) = service.deliver("/events/done", &delivery).await;
         assert_eq!(answer.status, 204, "{mode}");
         let of_event = &record["invocation"]["events"];
         assert_eq!(of_event["mode"], mode);
@@ -304,14 +304,14 @@ async fn an_event_is_the_same_in_binary_and_structured_mode() {
 
 #[tokio::test]
 async fn binary_mode_decodes_percent_encoded_attributes_and_loses_no_event_over_an_odd_one() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     for (number, subject, expected) in [
         (0, "objects/caf%C3%A9%20menu.pdf", "objects/café menu.pdf"),
         (1, "objects/100%", "objects/100%"),
         (2, "objects/%ff", "objects/\u{fffd}"),
     ] {
         let delivery = event(&format!("p-{number}")).binary().header("ce-subject", subject);
-        let (answer, _) = receiver.deliver("/events/done", &delivery).await;
+        let (answer, _) = service.deliver("/events/done", &delivery).await;
         assert_eq!(answer.status, 204);
         let Origin::Events(origin) = seen.one().origin else { panic!("not an event") };
         assert_eq!(origin.subject.as_deref(), Some(expected));
@@ -320,11 +320,11 @@ async fn binary_mode_decodes_percent_encoded_attributes_and_loses_no_event_over_
 
 #[tokio::test]
 async fn structured_mode_reads_base64_data_and_attributes_of_every_type() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let body = json!({"specversion": "1.0", "id": "s-2", "source": "//example", "type": "t", "count": 3, "flag": true,
         "data_base64": "UEFZTE9BRC1NQVJLRVI="});
     let delivery = event("s-2").structured().body(body.to_string());
-    let (answer, _) = receiver.deliver("/events/done", &delivery).await;
+    let (answer, _) = service.deliver("/events/done", &delivery).await;
     assert_eq!(answer.status, 204);
     let invocation = seen.one();
     assert_eq!(invocation.payload, MARKER);
@@ -334,14 +334,14 @@ async fn structured_mode_reads_base64_data_and_attributes_of_every_type() {
 
 #[tokio::test]
 async fn a_message_published_event_gives_the_job_the_message_itself() {
-    let (mut receiver, seen) = receiver().await;
+    let (mut service, seen) = service().await;
     let mut published = event("m-1");
     published.event_type = "google.cloud.pubsub.topic.v1.messagePublished".to_owned();
     published.source = "//pubsub.googleapis.com/projects/example/topics/orders".to_owned();
     published.data = envelope().to_string().into_bytes();
     for (number, delivery) in [published.binary(), published.structured()].into_iter().enumerate() {
         let job = ["/events/done", "/events/fail-once"][number];
-        let (_, record) = receiver.deliver(job, &delivery).await;
+        let (_, record) = service.deliver(job, &delivery).await;
         assert_eq!(record["invocation"]["attempt"], 5);
         let invocation = seen.one();
         assert_eq!(invocation.payload, MARKER);

@@ -148,9 +148,9 @@ fn all_faults_are_reported_together_and_once() {
 fn a_jobs_own_setting_that_is_missing_is_reported_with_all_other_faults() {
     let mut table = Jobs::default();
     table.tasks("done", async |_: receiver::invocation::Invocation<()>| Ok(()));
-    assert_eq!(table.setting("RECEIVER_TEST_SMTP_URL", "the mail service's URL"), "");
+    assert_eq!(table.setting("TEST_SMTP_URL", "the mail service's URL"), "");
     let Err(Faults(faults)) = Config::from_environment(&table) else { panic!("no fault") };
-    let own = "RECEIVER_TEST_SMTP_URL is not set; expected the mail service's URL; set it";
+    let own = "TEST_SMTP_URL is not set; expected the mail service's URL; set it";
     assert!(faults.iter().any(|fault| fault.to_string().starts_with(own)), "{faults:#?}");
     assert!(faults.iter().any(|fault| fault.name == "AUTH"), "{faults:#?}");
     assert!(!table.setting("PATH", "a path").is_empty());

@@ -6,7 +6,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::harness::{PATIENCE, Receiver, TASKS};
+use crate::harness::{PATIENCE, Service, TASKS};
 
 /// A connection on which requests are written byte by byte.
 pub(crate) struct Wire {
@@ -17,9 +17,9 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// With a good token.
-    pub(crate) async fn open(receiver: &Receiver) -> Self {
-        let address = receiver.url.strip_prefix("http://").unwrap();
-        Self { stream: TcpStream::connect(address).await.unwrap(), token: receiver.token(TASKS) }
+    pub(crate) async fn open(service: &Service) -> Self {
+        let address = service.url.strip_prefix("http://").unwrap();
+        Self { stream: TcpStream::connect(address).await.unwrap(), token: service.token(TASKS) }
     }
 
     /// A request's head; `headers` are lines without the last break.

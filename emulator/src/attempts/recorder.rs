@@ -1,4 +1,4 @@
-//! A receiver for tests that keeps what came over the wire, byte by byte.
+//! A server for tests that keeps what came over the wire, byte by byte.
 
 use std::sync::{Arc, Mutex};
 

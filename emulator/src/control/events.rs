@@ -5,7 +5,7 @@ use std::{collections::VecDeque, convert::Infallible, sync::Arc, time::Duration}
 use actix_web::web::Bytes;
 use futures_util::{Stream, stream};
 use serde::Serialize;
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::{self, error::RecvError};
 
 use super::filter::Filter;
 use crate::{
@@ -38,7 +38,7 @@ struct Follower {
     filter: Filter,
     /// What is to be told before the next change.
     backlog: VecDeque<Slot>,
-    changes: Receiver<Change>,
+    changes: broadcast::Receiver<Change>,
     /// The last entry that was read.
     last: u64,
 }
@@ -63,7 +63,7 @@ impl Follower {
                 Ok(Ok(Change::NextRetry(_))) => {}
                 Ok(Err(RecvError::Lagged(_))) => {
                     // Read too slowly: go on from the history itself. It has later entries that will be told as
-                    // changes too, which a new receiver leaves out.
+                    // changes too, which a follower made anew leaves out.
                     let (backlog, changes) = self.google.history.follow(Some(self.last));
                     self.last = backlog.last().map_or(self.last, Slot::id);
                     (self.backlog, self.changes) = (backlog.into(), changes);

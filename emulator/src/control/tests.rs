@@ -15,10 +15,10 @@ use crate::{
     senders::{Sender, tasks},
 };
 
-fn task(receiver: &Recorder, queue: &str) -> Order {
+fn task(recorder: &Recorder, queue: &str) -> Order {
     Order {
         delivery: tasks::Attempt::first(queue, "4711").delivery(),
-        url: receiver.url.clone(),
+        url: recorder.url.clone(),
         resource: format!("projects/demo-project/locations/l/queues/{queue}"),
         invocation: "4711".to_owned(),
         attempt: 1,
@@ -45,10 +45,10 @@ async fn ask(emulator: &Emulator, method: &str, path: &str, body: &str) -> (u16,
 
 #[tokio::test]
 async fn the_history_is_listed_by_sender_resource_and_id() {
-    let (emulator, running, receiver) = start().await;
-    emulator.google().attempt(task(&receiver, "a")).await;
+    let (emulator, running, recorder) = start().await;
+    emulator.google().attempt(task(&recorder, "a")).await;
     emulator.google().history.called(Timestamp::now(), "POST", "/serviceusage/v1/x:enable", 200);
-    emulator.google().attempt(task(&receiver, "b")).await;
+    emulator.google().attempt(task(&recorder, "b")).await;
     let ids = async |filter: Filter| {
         let entries = running.history(&filter).await.unwrap();
         entries.iter().map(Entry::id).collect::<Vec<_>>()
@@ -73,9 +73,9 @@ async fn the_history_is_listed_by_sender_resource_and_id() {
 
 #[tokio::test]
 async fn a_follower_gets_what_was_what_comes_and_when_it_comes_again() {
-    let (emulator, running, receiver) = start().await;
+    let (emulator, running, recorder) = start().await;
     let google = emulator.google();
-    google.attempt(task(&receiver, "a")).await;
+    google.attempt(task(&recorder, "a")).await;
     let filter = Filter { since: Some(0), resource: Some("a".to_owned()), ..Filter::default() };
     let mut followed = running.follow(&filter).await.unwrap();
     let entry_of = |event: Option<Event>| match event {
@@ -84,9 +84,9 @@ async fn a_follower_gets_what_was_what_comes_and_when_it_comes_again() {
     };
     assert_eq!(entry_of(followed.next().await.unwrap()), 1);
     let at = Some("2026-10-05T12:00:00Z".parse().unwrap());
-    let other = google.attempt(task(&receiver, "b")).await;
+    let other = google.attempt(task(&recorder, "b")).await;
     google.history.will_retry(other.entry, at);
-    let end = google.attempt(task(&receiver, "a")).await;
+    let end = google.attempt(task(&recorder, "a")).await;
     google.history.will_retry(end.entry, at);
     assert_eq!(entry_of(followed.next().await.unwrap()), 3);
     match followed.next().await.unwrap() {
@@ -97,9 +97,9 @@ async fn a_follower_gets_what_was_what_comes_and_when_it_comes_again() {
 
 #[tokio::test]
 async fn events_are_server_sent_events_that_go_on_after_the_last_id() {
-    let (emulator, _, receiver) = start().await;
+    let (emulator, _, recorder) = start().await;
     for queue in ["a", "b"] {
-        emulator.google().attempt(task(&receiver, queue)).await;
+        emulator.google().attempt(task(&recorder, queue)).await;
     }
     let client = reqwest::Client::builder().no_proxy().build().unwrap();
     let request = client.get(format!("{}/emulator/history", emulator.url()));
@@ -130,8 +130,8 @@ async fn a_follower_that_reads_too_slowly_misses_no_entry() {
 
 #[tokio::test]
 async fn a_replay_answers_the_new_entry() {
-    let (emulator, running, receiver) = start().await;
-    emulator.google().attempt(task(&receiver, "a")).await;
+    let (emulator, running, recorder) = start().await;
+    emulator.google().attempt(task(&recorder, "a")).await;
     let Entry::Attempt(replayed) = running.replay(1).await.unwrap() else {
         panic!("it is an attempt")
     };

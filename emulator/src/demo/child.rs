@@ -26,7 +26,7 @@ const RECORD_WITHIN: Duration = Duration::from_secs(5);
 
 /// A running receiver. It is killed when dropped.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(super) struct Service {
     child: Child,
     lines: mpsc::UnboundedReceiver<String>,
     url: String,
@@ -42,16 +42,16 @@ pub(super) struct Ending {
     pub(super) strays: Vec<String>,
 }
 
-impl Receiver {
+impl Service {
     /// Starts the binary with a whole environment of its own, and waits until it says that it listens.
     ///
     /// # Errors
-    /// [`Error::Receiver`] if it cannot be started, ends, or does not listen in time.
-    pub(super) async fn start(binary: &Path, emulator: &Emulator) -> Result<Receiver, Error> {
+    /// [`Error::Service`] if it cannot be started, ends, or does not listen in time.
+    pub(super) async fn start(binary: &Path, emulator: &Emulator) -> Result<Service, Error> {
         // A name without a slash would be looked up in the search path, which the child has not.
         let found = binary.canonicalize();
         let binary = found.map_err(|error| {
-            Error::Receiver(format!("is not at {}: {error}; build it first", binary.display()))
+            Error::Service(format!("is not at {}: {error}; build it first", binary.display()))
         })?;
         let mut child = Command::new(&binary)
             .env_clear()
@@ -74,16 +74,16 @@ impl Receiver {
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
-            .map_err(|error| Error::Receiver(format!("cannot be run: {error}")))?;
+            .map_err(|error| Error::Service(format!("cannot be run: {error}")))?;
         let (tell, lines) = mpsc::unbounded_channel();
         if let Some(stdout) = child.stdout.take() {
             tokio::spawn(read_lines(stdout, tell));
         }
-        let mut receiver = Receiver { child, lines, url: String::new(), strays: Vec::new() };
-        receiver.url = timeout(START_WITHIN, receiver.listening())
+        let mut service = Service { child, lines, url: String::new(), strays: Vec::new() };
+        service.url = timeout(START_WITHIN, service.listening())
             .await
-            .map_err(|_| Error::Receiver(format!("did not listen within {START_WITHIN:?}")))??;
-        Ok(receiver)
+            .map_err(|_| Error::Service(format!("did not listen within {START_WITHIN:?}")))??;
+        Ok(service)
     }
 
     /// Where it listens, without a slash at the end.
@@ -116,19 +116,19 @@ impl Receiver {
     /// SIGTERM, as Cloud Run sends it; what is left must be gone in time, with exit code 0.
     ///
     /// # Errors
-    /// [`Error::Receiver`] if it is not; then it is killed.
+    /// [`Error::Service`] if it is not; then it is killed.
     pub(super) async fn stop(mut self) -> Result<Ending, Error> {
         let sent = child_process::terminate(&mut self.child).await;
-        sent.map_err(|error| Error::Receiver(format!("cannot be sent SIGTERM: {error}")))?;
+        sent.map_err(|error| Error::Service(format!("cannot be sent SIGTERM: {error}")))?;
         let ended = timeout(STOP_WITHIN, self.child.wait()).await;
         let Ok(status) = ended else {
             let killed = self.child.kill().await;
-            killed.map_err(|error| Error::Receiver(format!("cannot be killed: {error}")))?;
-            return Err(Error::Receiver(format!("did not stop within {STOP_WITHIN:?} of SIGTERM")));
+            killed.map_err(|error| Error::Service(format!("cannot be killed: {error}")))?;
+            return Err(Error::Service(format!("did not stop within {STOP_WITHIN:?} of SIGTERM")));
         };
         let status = status.map_err(lost)?;
         if !status.success() {
-            return Err(Error::Receiver(format!("stopped with {status} instead of exit code 0")));
+            return Err(Error::Service(format!("stopped with {status} instead of exit code 0")));
         }
         let mut records = Vec::new();
         while let Some(line) = self.lines.recv().await {
@@ -157,12 +157,12 @@ impl Receiver {
             }
         }
         let status = self.child.wait().await.map_err(lost)?;
-        Err(Error::Receiver(format!("ended before it listened, with {status}")))
+        Err(Error::Service(format!("ended before it listened, with {status}")))
     }
 }
 
 fn lost(error: io::Error) -> Error {
-    Error::Receiver(format!("cannot be waited for: {error}"))
+    Error::Service(format!("cannot be waited for: {error}"))
 }
 
 /// Passes lines on until the child closes its output or nobody listens.

@@ -25,10 +25,10 @@ pub(super) fn caller(sender: Sender) -> &'static str {
 }
 
 /// Every genuine delivery, in order. `token` is of Eventarc's account, whose events are delivered by hand;
-/// `receiver_url` is where tasks go.
-pub(super) fn steps(receiver_url: &str, token: &str) -> Vec<Step> {
+/// `service_url` is where tasks go.
+pub(super) fn steps(service_url: &str, token: &str) -> Vec<Step> {
     let enqueue = |queue: &str, name: &str, order: &str, email: &str| {
-        let task = task(receiver_url, queue, name, order, email);
+        let task = task(service_url, queue, name, order, email);
         post(&format!("{queue}/tasks"), task)
     };
     let once = |call| Act::Call(None, vec![call]);
@@ -132,12 +132,12 @@ fn post(path: &str, body: Value) -> Call {
 }
 
 /// A task that the job `send-receipt` understands.
-fn task(receiver_url: &str, queue: &str, name: &str, order: &str, email: &str) -> Value {
+fn task(service_url: &str, queue: &str, name: &str, order: &str, email: &str) -> Value {
     let (_, queue) = queue.split_once('/').unwrap_or_default();
     json!({"task": {
         "name": format!("{queue}/tasks/{name}"),
         "httpRequest": {
-            "url": format!("{receiver_url}/tasks/send-receipt"),
+            "url": format!("{service_url}/tasks/send-receipt"),
             "headers": {"Content-Type": "application/json"},
             "body": BASE64_STANDARD.encode(json!({"order": order, "email": email}).to_string()),
             "oidcToken": super::stage::oidc_token(Sender::Tasks),

@@ -11,7 +11,7 @@ mod step;
 use std::{io::Write, path::Path};
 
 use self::{
-    child::Receiver,
+    child::Service,
     report::Report,
     stage::Stage,
     step::{Act, Answered, Expected, Step},
@@ -25,28 +25,28 @@ const AUDIENCE: &str = "https://receiver.example.run.app";
 /// colours if `in_colour`), and stops both. `true` if every answer and every record was as expected.
 ///
 /// # Errors
-/// [`Error::Receiver`] if the receiver cannot be started, [`Error::Output`] if `out` cannot be written. Nothing is left
+/// [`Error::Service`] if the receiver cannot be started, [`Error::Output`] if `out` cannot be written. Nothing is left
 /// running.
 pub async fn run(binary: &Path, in_colour: bool, out: &mut impl Write) -> Result<bool, Error> {
     let mut stage = Stage::build().await?;
-    let mut receiver = Receiver::start(binary, &stage.emulator).await?;
-    stage.set_up(receiver.url()).await?;
-    writeln!(out, "emulator {}, receiver {}", stage.emulator.url(), receiver.url())?;
+    let mut service = Service::start(binary, &stage.emulator).await?;
+    stage.set_up(service.url()).await?;
+    writeln!(out, "emulator {}, service {}", stage.emulator.url(), service.url())?;
     let mut report = Report::new(in_colour);
 
     report.heading(out, "what Google's senders deliver")?;
     let token = stage.emulator.token(AUDIENCE, genuine::caller(Sender::Eventarc)).await?;
-    let steps = genuine::steps(receiver.url(), &token);
-    play(steps, &mut stage, &mut receiver, &mut report, out).await?;
+    let steps = genuine::steps(service.url(), &token);
+    play(steps, &mut stage, &mut service, &mut report, out).await?;
     let is_there = stage.has_dead_letter().await?;
     report.found(out, "what was unreadable five times is in the dead-letter topic", is_there)?;
 
     report.heading(out, "what must be refused")?;
     let authority = &stage.emulator.google().authority;
     let steps = forged::steps(authority.issuer(), authority.keys().await?)?;
-    play(steps, &mut stage, &mut receiver, &mut report, out).await?;
+    play(steps, &mut stage, &mut service, &mut report, out).await?;
 
-    report.stopped(receiver.stop().await);
+    report.stopped(service.stop().await);
     stage.emulator.stop().await;
     report.verdict(out)?;
     Ok(report.is_clean())
@@ -56,19 +56,19 @@ pub async fn run(binary: &Path, in_colour: bool, out: &mut impl Write) -> Result
 async fn play(
     steps: Vec<Step>,
     stage: &mut Stage,
-    receiver: &mut Receiver,
+    service: &mut Service,
     report: &mut Report,
     out: &mut impl Write,
 ) -> Result<(), Error> {
     for step in steps {
-        match stage.play(&step, receiver.url()).await {
+        match stage.play(&step, service.url()).await {
             Ok(answered) => {
-                let record = receiver.next_record().await;
+                let record = service.next_record().await;
                 report.delivered(out, &step, answered, record.as_ref())?;
             }
             Err(fault) => report.undelivered(out, &step, &fault)?,
         }
     }
-    report.unexpected(receiver.surplus_records());
+    report.unexpected(service.surplus_records());
     Ok(())
 }

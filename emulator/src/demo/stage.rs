@@ -71,13 +71,13 @@ impl Stage {
     ///
     /// # Errors
     /// [`Error::Refused`] if the control plane does not take one.
-    pub(super) async fn set_up(&self, receiver_url: &str) -> Result<(), Error> {
+    pub(super) async fn set_up(&self, service_url: &str) -> Result<(), Error> {
         let project = "v1/projects/demo-project";
         let job = json!({
             "name": RUN.trim_start_matches("v1/").trim_end_matches(":run"),
             "schedule": "0 0 1 1 *",
             "httpTarget": {
-                "uri": format!("{receiver_url}/scheduler/daily-report"),
+                "uri": format!("{service_url}/scheduler/daily-report"),
                 "httpMethod": "GET",
                 "oidcToken": oidc_token(Sender::Scheduler),
             },
@@ -100,7 +100,7 @@ impl Stage {
                 "topic": topic.trim_start_matches("v1/"),
                 "ackDeadlineSeconds": 60,
                 "pushConfig": {
-                    "pushEndpoint": format!("{receiver_url}/pubsub/index-upload"),
+                    "pushEndpoint": format!("{service_url}/pubsub/index-upload"),
                     "oidcToken": oidc_token(Sender::PubSub),
                 },
             });
@@ -131,14 +131,10 @@ impl Stage {
     ///
     /// # Errors
     /// [`Error::Refused`] if the control plane does not take a call, [`Error::NoAnswer`] if nothing is delivered.
-    pub(super) async fn play(
-        &mut self,
-        step: &Step,
-        receiver_url: &str,
-    ) -> Result<Answered, Error> {
+    pub(super) async fn play(&mut self, step: &Step, service_url: &str) -> Result<Answered, Error> {
         match &step.act {
             Act::Deliver(delivery) => {
-                let url = format!("{receiver_url}{}", step.path());
+                let url = format!("{service_url}{}", step.path());
                 let answer = self.courier.deliver(&url, delivery).await?;
                 return Ok(Answered { status: answer.status, took: answer.took });
             }
@@ -158,7 +154,7 @@ impl Stage {
         *seen += 1;
         let answered = attempt.and_then(|attempt| Some((attempt, attempt.answer.as_ref()?)));
         let (attempt, answer) = answered.ok_or_else(|| Error::NoAnswer {
-            url: format!("{receiver_url}{}", step.path()),
+            url: format!("{service_url}{}", step.path()),
             reason: attempt
                 .and_then(|attempt| attempt.error.clone())
                 .unwrap_or_else(|| "nothing was delivered".to_owned()),

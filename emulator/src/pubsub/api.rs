@@ -129,7 +129,7 @@ mod tests {
         api::error::Code,
         emulator::Options,
         iam::Principal,
-        pubsub::stand::{Received, Receiver, Stand},
+        pubsub::stand::{Received, Stand, Subscriber},
     };
 
     /// Status and body of one call over HTTP.
@@ -150,7 +150,8 @@ mod tests {
     #[tokio::test]
     async fn only_the_documented_statuses_acknowledge_a_push() {
         let emulator = Emulator::start(Options::default()).await.unwrap();
-        let receiver = Receiver::answering(|request, _| request.path[1..].parse().unwrap()).await;
+        let subscriber =
+            Subscriber::answering(|request, _| request.path[1..].parse().unwrap()).await;
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let base = format!("{}/pubsub/v1/projects/demo-project", emulator.url());
         let topic = "projects/demo-project/topics/orders";
@@ -163,7 +164,7 @@ mod tests {
         let refusing = [203, 205, 206, 301, 302, 400, 401, 403, 404, 408, 429, 500, 503];
         for code in acknowledging.iter().chain(&refusing) {
             let url = format!("{base}/subscriptions/status-{code}");
-            let config = json!({"pushEndpoint": format!("{}/{code}", receiver.url)});
+            let config = json!({"pushEndpoint": format!("{}/{code}", subscriber.url)});
             let body = json!({"topic": topic, "pushConfig": config, "ackDeadlineSeconds": 30});
             assert_eq!(over_http(&client, "PUT", &url, body).await.0, 200);
         }
@@ -176,9 +177,9 @@ mod tests {
             received.iter().filter(|request| request.path == format!("/{code}")).count()
         };
         // Once the slowest was refused twice, whatever was to come again would have come.
-        let mut so_far = receiver.received(1).await;
+        let mut so_far = subscriber.received(1).await;
         while refusing.iter().any(|code| count(&so_far, code) < 3) {
-            so_far = receiver.received(so_far.len() + 1).await;
+            so_far = subscriber.received(so_far.len() + 1).await;
         }
         for code in &acknowledging {
             assert_eq!(count(&so_far, code), 1, "{code}");

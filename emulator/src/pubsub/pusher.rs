@@ -113,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{
         emulator::Options,
-        pubsub::stand::{Receiver, Stand},
+        pubsub::stand::{Stand, Subscriber},
         tokens::Auth,
     };
 
@@ -123,16 +123,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_push_is_wrapped_with_every_field_that_it_has() {
-        let (stand, receiver) = (Stand::new().await, Receiver::content().await);
+        let (stand, subscriber) = (Stand::new().await, Subscriber::content().await);
         stand.call("PUT", "topics/dead", json!({})).await.unwrap();
         let dead = json!({"deadLetterTopic": "projects/demo-project/topics/dead"});
-        let endpoint = json!({"pushEndpoint": format!("{}/pubsub/orders", receiver.url)});
+        let endpoint = json!({"pushEndpoint": format!("{}/pubsub/orders", subscriber.url)});
         let fields = json!({"pushConfig": endpoint, "deadLetterPolicy": dead, "enableMessageOrdering": true});
         stand.subscribe("whole", fields).await;
         let message =
             json!({"data": "SGVsbG8=", "attributes": {"key": "value"}, "orderingKey": "k"});
         let ids = stand.publish(json!([message])).await;
-        let received = receiver.received(1).await;
+        let received = subscriber.received(1).await;
         assert_eq!(
             received[0].json(),
             json!({
@@ -156,16 +156,16 @@ mod tests {
 
     #[tokio::test]
     async fn an_unwrapped_push_is_the_payload_and_has_metadata_where_it_is_asked_for() {
-        let (stand, receiver) = (Stand::new().await, Receiver::content().await);
+        let (stand, subscriber) = (Stand::new().await, Subscriber::content().await);
         for (id, wrapper) in [("bare", json!({})), ("marked", json!({"writeMetadata": true}))] {
-            let endpoint = format!("{}/{id}", receiver.url);
+            let endpoint = format!("{}/{id}", subscriber.url);
             let config = json!({"pushEndpoint": endpoint, "noWrapper": wrapper});
             stand.subscribe(id, json!({"pushConfig": config})).await;
         }
         let message =
             json!({"data": "SGVsbG8=", "attributes": {"ce-type": "t"}, "orderingKey": "k"});
         let ids = stand.publish(json!([message])).await;
-        for request in receiver.received(2).await {
+        for request in subscriber.received(2).await {
             assert_eq!(&request.body[..], b"Hello");
             let is_marked = request.path == "/marked";
             for (name, value) in [
@@ -184,44 +184,44 @@ mod tests {
     #[tokio::test]
     async fn a_message_waits_for_the_retry_policy_and_longer_each_time() {
         let stand = Stand::new().await;
-        let receiver =
-            Receiver::answering(|_, earlier| if earlier.len() < 3 { 503 } else { 204 }).await;
+        let subscriber =
+            Subscriber::answering(|_, earlier| if earlier.len() < 3 { 503 } else { 204 }).await;
         let policy = json!({"minimumBackoff": "10s", "maximumBackoff": "15s"});
-        let config = json!({"pushEndpoint": receiver.url});
+        let config = json!({"pushEndpoint": subscriber.url});
         stand.subscribe("retried", json!({"pushConfig": config, "retryPolicy": policy})).await;
         stand.publish(json!([{"data": "MQ=="}])).await;
         for (failures, delay_seconds) in [(1, 10), (2, 15), (3, 15)] {
-            receiver.received(failures).await;
+            subscriber.received(failures).await;
             stand.until_back("retried").await;
             let due = stand.running("retried").state().backlog.ready_at();
             let delay = Duration::from_secs(delay_seconds);
             assert_eq!(due, Some(crate::clock::after(stand.clock.now(), delay)));
             stand.clock.advance(delay);
         }
-        receiver.received(4).await;
+        subscriber.received(4).await;
         stand.until_empty("retried").await;
     }
 
     #[tokio::test]
     async fn a_failure_stops_the_whole_subscription_and_no_other_one() {
         let stand = Stand::new().await;
-        let receiver = Receiver::answering(|request, earlier| {
+        let subscriber = Subscriber::answering(|request, earlier| {
             let is_first = earlier.iter().all(|other| other.path != request.path);
             if request.path == "/failing" && is_first { 500 } else { 200 }
         })
         .await;
         for id in ["failing", "content"] {
-            let config = json!({"pushEndpoint": format!("{}/{id}", receiver.url)});
+            let config = json!({"pushEndpoint": format!("{}/{id}", subscriber.url)});
             stand.subscribe(id, json!({"pushConfig": config})).await;
         }
         stand.publish(json!([{"data": "MQ=="}])).await;
-        receiver.received(2).await;
+        subscriber.received(2).await;
         stand.until_back("failing").await;
         stand.publish(json!([{"data": "Mg=="}])).await;
         stand.until_empty("content").await;
-        assert_eq!(receiver.count(), 3, "the failing one waits with what is new as well");
+        assert_eq!(subscriber.count(), 3, "the failing one waits with what is new as well");
         stand.clock.advance(Duration::from_millis(100));
-        let received = receiver.received(5).await;
+        let received = subscriber.received(5).await;
         let of_failing = received.iter().filter(|request| request.path == "/failing");
         let of_failing: Vec<Value> = of_failing.map(|request| request.json()).collect();
         assert_eq!(of_failing.iter().map(data).collect::<Vec<_>>(), ["MQ==", "MQ==", "Mg=="]);
@@ -231,35 +231,35 @@ mod tests {
     #[tokio::test]
     async fn messages_of_an_ordering_key_arrive_one_by_one_in_their_order() {
         let stand = Stand::new().await;
-        let receiver =
-            Receiver::answering(|_, earlier| if earlier.len() < 2 { 500 } else { 200 }).await;
-        let config = json!({"pushEndpoint": receiver.url});
+        let subscriber =
+            Subscriber::answering(|_, earlier| if earlier.len() < 2 { 500 } else { 200 }).await;
+        let config = json!({"pushEndpoint": subscriber.url});
         let fields = json!({"pushConfig": config, "enableMessageOrdering": true});
         stand.subscribe("ordered", fields).await;
         let messages =
             ["MQ==", "Mg==", "Mw=="].map(|data| json!({"data": data, "orderingKey": "k"}));
         stand.publish(json!(messages)).await;
         for failures in [1, 2] {
-            receiver.received(failures).await;
+            subscriber.received(failures).await;
             stand.until_back("ordered").await;
             stand.clock.advance(Duration::from_secs(1));
         }
         let received: Vec<Value> =
-            receiver.received(5).await.iter().map(|request| request.json()).collect();
+            subscriber.received(5).await.iter().map(|request| request.json()).collect();
         let order: Vec<&str> = received.iter().map(data).collect();
         assert_eq!(order, ["MQ==", "MQ==", "MQ==", "Mg==", "Mw=="]);
     }
 
     #[tokio::test]
     async fn a_push_carries_the_account_s_token_for_the_endpoint() {
-        let (stand, receiver) = (Stand::new().await, Receiver::content().await);
+        let (stand, subscriber) = (Stand::new().await, Subscriber::content().await);
         let email = stand.google.iam.create_account("pusher").unwrap().email;
         let config =
-            json!({"pushEndpoint": receiver.url, "oidcToken": {"serviceAccountEmail": email}});
+            json!({"pushEndpoint": subscriber.url, "oidcToken": {"serviceAccountEmail": email}});
         stand.subscribe("proven", json!({"pushConfig": config})).await;
         stand.publish(json!([{"data": "MQ=="}])).await;
-        let received = receiver.received(1).await;
-        let auth = Auth::Oidc { email, audience: receiver.url.clone() };
+        let received = subscriber.received(1).await;
+        let auth = Auth::Oidc { email, audience: subscriber.url.clone() };
         let token = stand.google.token_for(crate::Sender::PubSub, &auth).await.unwrap();
         assert_eq!(received[0].header("authorization"), Some(format!("Bearer {token}").as_str()));
     }
@@ -267,44 +267,44 @@ mod tests {
     #[tokio::test]
     async fn nothing_is_pushed_while_the_agent_may_not_mint() {
         let stand = Stand::with(Options { legacy_agents: true, ..Options::default() }).await;
-        let receiver = Receiver::content().await;
+        let subscriber = Subscriber::content().await;
         let account = stand.google.iam.create_account("pusher").unwrap();
         let token = json!({"serviceAccountEmail": account.email});
-        let config = json!({"pushEndpoint": receiver.url, "oidcToken": token});
+        let config = json!({"pushEndpoint": subscriber.url, "oidcToken": token});
         stand.subscribe("legacy", json!({"pushConfig": config})).await;
         stand.publish(json!([{"data": "MQ=="}])).await;
         stand.until("legacy", |state| state.pace.stopped_until() > stand.clock.now()).await;
-        assert_eq!(receiver.count(), 0);
+        assert_eq!(subscriber.count(), 0);
     }
 
     #[tokio::test]
     async fn a_subscription_turns_from_push_to_pull_and_back() {
-        let (stand, receiver) = (Stand::new().await, Receiver::content().await);
-        let config = json!({"pushConfig": {"pushEndpoint": receiver.url}});
+        let (stand, subscriber) = (Stand::new().await, Subscriber::content().await);
+        let config = json!({"pushConfig": {"pushEndpoint": subscriber.url}});
         stand.subscribe("turning", json!({})).await;
         stand.publish(json!([{"data": "MQ=="}])).await;
         assert_eq!(stand.pull("turning").await.len(), 1);
         stand.publish(json!([{"data": "Mg=="}])).await;
         let path = "subscriptions/turning:modifyPushConfig";
         stand.call("POST", path, config).await.unwrap();
-        assert_eq!(data(&receiver.received(1).await[0].json()), "Mg==");
+        assert_eq!(data(&subscriber.received(1).await[0].json()), "Mg==");
         stand.clock.advance(Duration::from_secs(10));
-        let received = receiver.received(2).await;
+        let received = subscriber.received(2).await;
         assert_eq!(data(&received[1].json()), "MQ==", "what was pulled and not acknowledged");
         stand.until_empty("turning").await;
         stand.call("POST", path, json!({"pushConfig": {}})).await.unwrap();
         stand.publish(json!([{"data": "Mw=="}])).await;
         assert_eq!(stand.pull("turning").await.len(), 1);
-        assert_eq!(receiver.count(), 2);
+        assert_eq!(subscriber.count(), 2);
     }
 
     #[tokio::test]
     async fn many_messages_are_delivered_once_each() {
-        let (stand, receiver) = (Stand::new().await, Receiver::content().await);
-        stand.subscribe("many", json!({"pushConfig": {"pushEndpoint": receiver.url}})).await;
+        let (stand, subscriber) = (Stand::new().await, Subscriber::content().await);
+        stand.subscribe("many", json!({"pushConfig": {"pushEndpoint": subscriber.url}})).await;
         let ids = stand.publish(json!(vec![json!({"data": "MQ=="}); 300])).await;
         stand.until_empty("many").await;
-        let mut received: Vec<String> = receiver
+        let mut received: Vec<String> = subscriber
             .received(300)
             .await
             .iter()

@@ -93,41 +93,41 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pubsub::stand::{Received, Receiver, Stand};
+    use crate::pubsub::stand::{Received, Stand, Subscriber};
 
     /// A push subscription whose messages go to the topic `dead` after five refusals, read by the subscription `dead`.
-    async fn refusing(answer: u16) -> (Stand, Receiver) {
+    async fn refusing(answer: u16) -> (Stand, Subscriber) {
         let stand = Stand::new().await;
-        let receiver = Receiver::answering(move |_, _| answer).await;
+        let subscriber = Subscriber::answering(move |_, _| answer).await;
         stand.call("PUT", "topics/dead", json!({})).await.unwrap();
         let topic = "projects/demo-project/topics/dead";
         stand.subscribe("dead", json!({"topic": topic})).await;
         let fields = json!({
-            "pushConfig": {"pushEndpoint": receiver.url},
+            "pushConfig": {"pushEndpoint": subscriber.url},
             "deadLetterPolicy": {"deadLetterTopic": topic},
         });
         stand.subscribe("refused", fields).await;
-        (stand, receiver)
+        (stand, subscriber)
     }
 
     /// Moves the clock on until so many deliveries were made and refused.
-    async fn refuse(stand: &Stand, receiver: &Receiver, times: usize) -> Vec<Received> {
-        for time in receiver.count()..times {
-            receiver.received(time + 1).await;
+    async fn refuse(stand: &Stand, subscriber: &Subscriber, times: usize) -> Vec<Received> {
+        for time in subscriber.count()..times {
+            subscriber.received(time + 1).await;
             stand.until_back("refused").await;
             stand.clock.advance(Duration::from_secs(60));
         }
-        receiver.received(times).await
+        subscriber.received(times).await
     }
 
     #[tokio::test]
     async fn a_message_is_in_the_dead_letter_topic_after_five_refusals() {
-        let (stand, receiver) = refusing(500).await;
+        let (stand, subscriber) = refusing(500).await;
         stand.grant_agent("topics/dead", "roles/pubsub.publisher").await;
         stand.grant_agent("subscriptions/refused", "roles/pubsub.subscriber").await;
         let message = json!({"data": "MQ==", "attributes": {"key": "value"}, "orderingKey": "k"});
         let ids = stand.publish(json!([message])).await;
-        let received = refuse(&stand, &receiver, 5).await;
+        let received = refuse(&stand, &subscriber, 5).await;
         let attempts: Vec<Value> =
             received.iter().map(|request| request.json()["deliveryAttempt"].clone()).collect();
         assert_eq!(attempts, [1, 2, 3, 4, 5]);
@@ -159,14 +159,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_is_delivered_on_while_the_agent_lacks_a_role() {
-        let (stand, receiver) = refusing(500).await;
+        let (stand, subscriber) = refusing(500).await;
         stand.publish(json!([{"data": "MQ=="}])).await;
-        refuse(&stand, &receiver, 6).await;
+        refuse(&stand, &subscriber, 6).await;
         stand.grant_agent("topics/dead", "roles/pubsub.publisher").await;
-        refuse(&stand, &receiver, 7).await;
+        refuse(&stand, &subscriber, 7).await;
         assert_eq!(stand.pull("dead").await.len(), 0);
         stand.grant_agent("subscriptions/refused", "roles/pubsub.subscriber").await;
-        let received = refuse(&stand, &receiver, 8).await;
+        let received = refuse(&stand, &subscriber, 8).await;
         assert_eq!(received[7].json()["deliveryAttempt"], 8);
         stand.until_empty("refused").await;
         let dead = stand.pull("dead").await;
@@ -176,12 +176,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_stays_when_its_dead_letter_topic_is_gone() {
-        let (stand, receiver) = refusing(500).await;
+        let (stand, subscriber) = refusing(500).await;
         stand.grant_agent("topics/dead", "roles/pubsub.publisher").await;
         stand.grant_agent("subscriptions/refused", "roles/pubsub.subscriber").await;
         stand.call("DELETE", "topics/dead", json!({})).await.unwrap();
         stand.publish(json!([{"data": "MQ=="}])).await;
-        refuse(&stand, &receiver, 6).await;
+        refuse(&stand, &subscriber, 6).await;
         assert_eq!(stand.running("refused").state().backlog.messages().count(), 1);
     }
 

@@ -153,7 +153,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::pubsub::stand::{Receiver, Stand};
+    use crate::pubsub::stand::{Stand, Subscriber};
 
     fn import(google: &Arc<Google>, state: Value) {
         PubSub::put(google, PubSub::read(google, state).unwrap());
@@ -162,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn what_was_exported_goes_on_elsewhere() {
         let stand = Stand::new().await;
-        let receiver = Receiver::content().await;
+        let subscriber = Subscriber::content().await;
         let fields = json!({"filter": "attributes:kind", "enableMessageOrdering": true});
         stand.subscribe("pulled", fields).await;
         stand.subscribe("pushed", json!({})).await;
@@ -182,9 +182,9 @@ mod tests {
         let pulled = other.pull("pulled").await;
         assert_eq!(pulled.len(), 1);
         assert_eq!(pulled[0]["message"]["messageId"], ids[0].as_str());
-        let config = json!({"pushConfig": {"pushEndpoint": receiver.url}});
+        let config = json!({"pushConfig": {"pushEndpoint": subscriber.url}});
         other.call("POST", "subscriptions/pushed:modifyPushConfig", config).await.unwrap();
-        assert_eq!(receiver.received(2).await[1].json()["message"]["messageId"], ids[1].as_str());
+        assert_eq!(subscriber.received(2).await[1].json()["message"]["messageId"], ids[1].as_str());
         let fresh = other.publish(json!([{"data": "Mw=="}])).await;
         assert!(!ids.contains(&fresh[0]), "an imported message keeps its id to itself");
         other.clock.advance(Duration::from_secs(10));

@@ -1,4 +1,4 @@
-//! What the tests of Pub/Sub stand on: Google's side by a clock that a test moves, and a receiver.
+//! What the tests of Pub/Sub stand on: Google's side by a clock that a test moves, and a push endpoint.
 
 use std::{sync::Arc, time::Duration};
 
@@ -138,7 +138,7 @@ impl Stand {
     }
 }
 
-/// A request that a receiver got.
+/// A request that a subscriber got.
 #[derive(Clone, Debug)]
 pub(super) struct Received {
     pub(super) path: String,
@@ -156,18 +156,18 @@ impl Received {
     }
 }
 
-/// A receiver that answers what it is told to.
-pub(super) struct Receiver {
+/// A push endpoint that answers what it is told to.
+pub(super) struct Subscriber {
     pub(super) url: String,
     received: watch::Sender<Vec<Received>>,
     _server: LocalServer,
 }
 
-impl Receiver {
+impl Subscriber {
     /// `answer` gives the status for a request and all that came with it before.
     pub(super) async fn answering(
         answer: impl Fn(&Received, &[Received]) -> u16 + Clone + Send + 'static,
-    ) -> Receiver {
+    ) -> Subscriber {
         let bound = bind_loopback(0).unwrap();
         let url = format!("http://{}", bound.address);
         let received = watch::Sender::new(Vec::new());
@@ -182,12 +182,12 @@ impl Receiver {
                 async move { HttpResponse::build(StatusCode::from_u16(status).unwrap()).finish() }
             }));
         });
-        Receiver { url, received, _server: server.await.unwrap() }
+        Subscriber { url, received, _server: server.await.unwrap() }
     }
 
     /// Answers 200 always.
-    pub(super) async fn content() -> Receiver {
-        Receiver::answering(|_, _| 200).await
+    pub(super) async fn content() -> Subscriber {
+        Subscriber::answering(|_, _| 200).await
     }
 
     /// All requests so far, once there are so many.

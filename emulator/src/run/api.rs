@@ -119,21 +119,21 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::run::lab::{Lab, RECEIVER};
+    use crate::run::lab::{Lab, SERVICE};
 
     #[tokio::test]
     async fn a_policy_belongs_to_a_service_that_exists() {
         let lab = Lab::start().await;
         lab.bind("allUsers").await;
-        let (_, policy) = lab.api("GET", &format!("{RECEIVER}:getIamPolicy"), Value::Null).await;
+        let (_, policy) = lab.api("GET", &format!("{SERVICE}:getIamPolicy"), Value::Null).await;
         assert_eq!(policy["bindings"][0]["members"], json!(["allUsers"]));
-        let missing = RECEIVER.replace("receiver", "missing");
+        let missing = SERVICE.replace("receiver", "missing");
         for (method, verb) in [("GET", "getIamPolicy"), ("POST", "setIamPolicy")] {
             let (status, _) = lab.api(method, &format!("{missing}:{verb}"), json!({})).await;
             assert_eq!(status, 404, "{verb}");
         }
         let asked = ["run.services.get", "iam.serviceAccounts.getOpenIdToken"];
-        let path = format!("{RECEIVER}:testIamPermissions");
+        let path = format!("{SERVICE}:testIamPermissions");
         let (_, held) = lab.api("POST", &path, json!({"permissions": asked})).await;
         assert_eq!(held, json!({"permissions": ["run.services.get"]}));
         let (status, _) = lab.api("POST", &path, json!({"permissions": ["run.*"]})).await;

@@ -18,7 +18,7 @@ pub(super) const SERVICES: &str =
     "/run/apis/serving.knative.dev/v1/namespaces/demo-project/services";
 
 /// Where policies are.
-pub(super) const RECEIVER: &str =
+pub(super) const SERVICE: &str =
     "/run/v1/projects/demo-project/locations/us-central1/services/receiver";
 
 pub(super) struct Lab {
@@ -27,7 +27,7 @@ pub(super) struct Lab {
     pub(super) issuer: RunningIssuer,
     /// Of the service `receiver`.
     pub(super) url: String,
-    _receiver: LocalServer,
+    _echo: LocalServer,
 }
 
 impl Lab {
@@ -35,7 +35,7 @@ impl Lab {
     pub(super) async fn with(change: impl FnOnce(&mut Value)) -> Lab {
         let bound = bind_loopback(0).unwrap();
         let behind = format!("http://{}", bound.address);
-        let receiver = LocalServer::start(bound, |config| {
+        let echo = LocalServer::start(bound, |config| {
             config.default_service(web::to(echo));
         })
         .await
@@ -46,7 +46,7 @@ impl Lab {
             client: Client::builder().no_proxy().build().unwrap(),
             issuer: RunningIssuer::at(&emulator.url()).unwrap(),
             url: String::new(),
-            _receiver: receiver,
+            _echo: echo,
             emulator,
         };
         let mut service = whole("receiver");
@@ -78,7 +78,7 @@ impl Lab {
     /// Gives `member` the role `roles/run.invoker` on `receiver`.
     pub(super) async fn bind(&self, member: &str) {
         let policy = json!({"bindings": [{"role": "roles/run.invoker", "members": [member]}]});
-        let path = format!("{RECEIVER}:setIamPolicy");
+        let path = format!("{SERVICE}:setIamPolicy");
         let (status, answer) = self.api("POST", &path, json!({"policy": policy})).await;
         assert_eq!(status, 200, "{answer}");
     }

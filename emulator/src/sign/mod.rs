@@ -160,13 +160,13 @@ mod tests {
         issuer: Issuer,
         proxy: Proxy,
         client: Client,
-        _receiver: LocalServer,
+        _echo: LocalServer,
     }
 
     async fn lab() -> Lab {
         let bound = bind_loopback(0).unwrap();
         let forward_url = format!("http://{}/", bound.address);
-        let receiver = LocalServer::start(bound, |config| {
+        let echo = LocalServer::start(bound, |config| {
             config.default_service(web::to(echo));
         })
         .await
@@ -182,7 +182,7 @@ mod tests {
             proxy: Proxy::start(ANY_PORT, target, running).await.unwrap(),
             issuer,
             client: Client::builder().no_proxy().build().unwrap(),
-            _receiver: receiver,
+            _echo: echo,
         }
     }
 

@@ -49,7 +49,7 @@ impl Google {
     ///
     /// # Errors
     /// 401 if it is an account's that has ended, or of an account that is disabled or gone: its bearer does not become
-    /// the developer. So is an ID token, which is for receivers and not for APIs.
+    /// the developer. So is an ID token, which is for services and not for APIs.
     pub(crate) fn principal(&self, authorization: Option<&str>) -> Result<Principal, ApiError> {
         let token = authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token);
         let token = token.unwrap_or_default().trim();

@@ -6,7 +6,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import scheduler_v1, tasks_v2
 
-endpoint, project, receiver, email, audience = sys.argv[1:]
+endpoint, project, service, email, audience = sys.argv[1:]
 location = f"projects/{project}/locations/us-central1"
 options = {
     "transport": "rest",
@@ -20,7 +20,7 @@ assert queue.state == tasks_v2.Queue.State.RUNNING, queue
 task = tasks_v2.Task(
     name=f"{queue.name}/tasks/python-1",
     http_request=tasks_v2.HttpRequest(
-        url=f"{receiver}/tasks/done",
+        url=f"{service}/tasks/done",
         http_method=tasks_v2.HttpMethod.PUT,
         headers={"Content-Type": "application/json"},
         body=b'"PAYLOAD-MARKER"',
@@ -36,7 +36,7 @@ job = scheduler_v1.Job(
     schedule="0 0 1 1 *",
     time_zone="Europe/Berlin",
     http_target=scheduler_v1.HttpTarget(
-        uri=f"{receiver}/scheduler/done",
+        uri=f"{service}/scheduler/done",
         http_method=scheduler_v1.HttpMethod.GET,
         oidc_token=scheduler_v1.OidcToken(service_account_email=email, audience=audience),
     ),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::{
     gcloud::Gcloud,
     harness::{AUDIENCE, Seen, field},
-    seed_story::{CALLER, receiver_of},
+    seed_story::{CALLER, service_of},
 };
 
 /// What `scripts/peers` has made, if it was run.
@@ -54,18 +54,18 @@ async fn google_s_python_clients_create_a_task_and_a_job_that_arrive() {
     let emulator = Emulator::start(Options::default()).await.unwrap();
     emulator.create_account("schedulerunner").unwrap();
     let seen = Seen::default();
-    let mut receiver = receiver_of(&emulator, &seen, AUDIENCE, &[]).await;
+    let mut service = service_of(&emulator, &seen, AUDIENCE, &[]).await;
     let mut command = Command::new(folder.join("python/bin/python"));
     command.arg(program("create.py")).args([
         &emulator.url(),
         "demo-project",
-        &receiver.url,
+        &service.url,
         CALLER,
         AUDIENCE,
     ]);
     let output = run(command, String::new()).await;
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let records = receiver.records(2).await;
+    let records = service.records(2).await;
     for sender in ["tasks", "scheduler"] {
         let record = records.iter().find(|record| field(record, "sender") == sender).unwrap();
         assert_eq!(field(record, "outcome"), "done", "{record}");
@@ -115,11 +115,10 @@ fn check(about: &str, library: &str, is_good: bool, output: &Output) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gcloud_prints_identity_tokens_that_the_receiver_accepts_by_impersonation_and_by_key_file()
-{
+async fn gcloud_prints_identity_tokens_that_the_service_accepts_by_impersonation_and_by_key_file() {
     let Some(gcloud) = Gcloud::start(Options::default()).await else { return };
     let seen = Seen::default();
-    let mut receiver = receiver_of(&gcloud.emulator, &seen, AUDIENCE, &[]).await;
+    let mut service = service_of(&gcloud.emulator, &seen, AUDIENCE, &[]).await;
     gcloud.ok("gcloud iam service-accounts create schedulerunner").await;
     let print = format!("gcloud auth print-identity-token --audiences={AUDIENCE}");
     let impersonate = format!("{print} --impersonate-service-account={CALLER} --include-email");
@@ -143,8 +142,8 @@ async fn gcloud_prints_identity_tokens_that_the_receiver_accepts_by_impersonatio
         .await;
     for token in [impersonated, by_key] {
         let task = emulator::senders::tasks::Attempt::first("receipts", &token.len().to_string());
-        let token = receiver.secret(token);
-        let (answer, record) = receiver.send("/tasks/done", &task.delivery().bearer(&token)).await;
+        let token = service.secret(token);
+        let (answer, record) = service.send("/tasks/done", &task.delivery().bearer(&token)).await;
         assert_eq!(answer.status, 204, "{record}");
         assert_eq!(record["invocation"]["caller"]["email"], Value::from(CALLER));
     }

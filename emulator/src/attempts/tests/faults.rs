@@ -15,7 +15,7 @@ use crate::{
 async fn token_faults_spoil_one_token_and_the_next_is_whole_again() {
     let mut lab = Lab::start().await;
     lab.attempt(lab.task("1")).await;
-    let whole = lab.receiver.next().await.token().unwrap();
+    let whole = lab.recorder.next().await.token().unwrap();
     let now = decoded(&whole[1])["iat"].as_i64().unwrap();
     for fault in [
         Fault::Expired,
@@ -28,7 +28,7 @@ async fn token_faults_spoil_one_token_and_the_next_is_whole_again() {
     ] {
         let end = lab.attempt_with(fault, lab.task("1")).await;
         assert_eq!(lab.entry(&end).faults, [fault]);
-        let token = lab.receiver.next().await.token().unwrap();
+        let token = lab.recorder.next().await.token().unwrap();
         let (header, claims) = (decoded(&token[0]), decoded(&token[1]));
         let is_spoilt = match fault {
             Fault::Expired => claims["exp"].as_i64().unwrap() < now - 3000,
@@ -44,7 +44,7 @@ async fn token_faults_spoil_one_token_and_the_next_is_whole_again() {
         };
         assert!(is_spoilt, "{fault:?} {header} {claims}");
         lab.attempt(lab.task("1")).await;
-        assert_eq!(lab.receiver.next().await.token().unwrap(), whole, "after {fault:?}");
+        assert_eq!(lab.recorder.next().await.token().unwrap(), whole, "after {fault:?}");
     }
     // A delivery without a token leaves it to the next.
     lab.emulator.set_fault(Fault::Expired, Some(1), None).unwrap();
@@ -75,18 +75,18 @@ async fn faults_are_counted_by_sender_and_can_be_cleared() {
 #[tokio::test]
 async fn a_duplicate_comes_after_the_answer_and_the_acknowledged_one_counts() {
     let mut lab = Lab::start().await;
-    lab.receiver.answer("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
-    lab.receiver.shut();
+    lab.recorder.answer("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n");
+    lab.recorder.shut();
     lab.emulator.set_fault(Fault::Duplicate, Some(1), None).unwrap();
     let (google, order) = (lab.emulator.google().clone(), lab.task("4711"));
     let attempt = tokio::spawn(async move { google.attempt(order).await });
-    lab.receiver.arrived(1).await;
-    lab.receiver.open(1);
-    let first = lab.receiver.next().await;
-    lab.receiver.arrived(2).await;
-    lab.receiver.answer("HTTP/1.1 204 Done\r\n\r\n");
-    lab.receiver.open(1);
-    let second = lab.receiver.next().await;
+    lab.recorder.arrived(1).await;
+    lab.recorder.open(1);
+    let first = lab.recorder.next().await;
+    lab.recorder.arrived(2).await;
+    lab.recorder.answer("HTTP/1.1 204 Done\r\n\r\n");
+    lab.recorder.open(1);
+    let second = lab.recorder.next().await;
     assert_eq!((&first.head, &first.body), (&second.head, &second.body));
     let end = attempt.await.unwrap();
     assert!(end.acknowledged);
@@ -99,13 +99,13 @@ async fn a_duplicate_comes_after_the_answer_and_the_acknowledged_one_counts() {
 #[tokio::test]
 async fn concurrent_duplicates_are_there_at_once() {
     let mut lab = Lab::start().await;
-    lab.receiver.shut();
+    lab.recorder.shut();
     lab.emulator.set_fault(Fault::ConcurrentDuplicate, Some(1), None).unwrap();
     let (google, order) = (lab.emulator.google().clone(), lab.task("4711"));
     let attempt = tokio::spawn(async move { google.attempt(order).await });
-    lab.receiver.arrived(2).await;
-    lab.receiver.open(2);
-    let (first, second) = (lab.receiver.next().await, lab.receiver.next().await);
+    lab.recorder.arrived(2).await;
+    lab.recorder.open(2);
+    let (first, second) = (lab.recorder.next().await, lab.recorder.next().await);
     assert_eq!((&first.head, &first.body), (&second.head, &second.body));
     assert!(attempt.await.unwrap().acknowledged);
     assert_eq!(lab.emulator.history().len(), 2);
@@ -116,9 +116,9 @@ async fn a_key_rotation_leaves_no_key_that_anyone_has_fetched() {
     let mut lab = Lab::start().await;
     let keys = lab.emulator.google().authority.keys().await.unwrap().clone();
     lab.attempt(lab.task("1")).await;
-    let before = lab.receiver.next().await.token().unwrap();
+    let before = lab.recorder.next().await.token().unwrap();
     lab.attempt_with(Fault::KeyRotation, lab.task("1")).await;
-    let after = lab.receiver.next().await.token().unwrap();
+    let after = lab.recorder.next().await.token().unwrap();
     assert_ne!(decoded(&before[0])["kid"], decoded(&after[0])["kid"]);
     assert!(!keys.publishes(decoded(&before[0])["kid"].as_str().unwrap()));
     assert_eq!(decoded(&after[0])["kid"], keys.current().id());
@@ -154,23 +154,23 @@ async fn key_outages_last_as_long_as_their_deliveries() {
     };
     let ((answered, _), ()) = tokio::join!(slow, cleared);
     assert_eq!(answered, 200);
-    lab.receiver.next().await;
+    lab.recorder.next().await;
 }
 
 #[tokio::test]
 async fn bodies_are_cut_and_filled_up_and_the_order_stays_whole() {
     let mut lab = Lab::start().await;
     let end = lab.attempt_with(Fault::MalformedEnvelope, lab.push()).await;
-    let cut = lab.receiver.next().await.body;
+    let cut = lab.recorder.next().await.body;
     assert!(serde_json::from_slice::<Value>(&cut).is_err());
     assert_eq!(lab.entry(&end).request.body_bytes, cut.len());
     lab.emulator.google().replay(end.entry).await.unwrap();
-    let whole = lab.receiver.next().await.body;
+    let whole = lab.recorder.next().await.body;
     assert!(whole.starts_with(&cut) && serde_json::from_slice::<Value>(&whole).is_ok());
 
     for (order, limit) in [(lab.task("1"), 1 << 20), (lab.push(), 14 << 20)] {
         let end = lab.attempt_with(Fault::Oversize, order).await;
-        let body = lab.receiver.next().await.body;
+        let body = lab.recorder.next().await.body;
         assert_eq!(body.len(), limit + 1);
         assert!(body.starts_with(b"{") && body.ends_with(b"  "));
         let request = lab.entry(&end).request;
@@ -182,7 +182,7 @@ async fn bodies_are_cut_and_filled_up_and_the_order_stays_whole() {
 async fn a_slow_body_comes_whole_over_a_second() {
     let mut lab = Lab::start().await;
     let end = lab.attempt_with(Fault::SlowBody, lab.task("1")).await;
-    let received = lab.receiver.next().await;
+    let received = lab.recorder.next().await;
     assert_eq!(received.body, br#"{"order": "A-1001"}"#);
     assert!(received.body_took > Duration::from_millis(700), "{:?}", received.body_took);
     assert!(received.head.contains("content-length: 19\r\n"), "{}", received.head);
@@ -192,9 +192,9 @@ async fn a_slow_body_comes_whole_over_a_second() {
 #[tokio::test]
 async fn who_hangs_up_has_sent_all_and_sees_no_answer() {
     let mut lab = Lab::start().await;
-    lab.receiver.shut();
+    lab.recorder.shut();
     let end = lab.attempt_with(Fault::HangUp, lab.task("1")).await;
-    let received = lab.receiver.next().await;
+    let received = lab.recorder.next().await;
     assert!(received.hung_up);
     assert_eq!(received.body, br#"{"order": "A-1001"}"#);
     assert!(received.head.starts_with("POST /job?a=b HTTP/1.1\r\nHost: 127.0.0.1:"));
@@ -203,7 +203,7 @@ async fn who_hangs_up_has_sent_all_and_sees_no_answer() {
     assert!(lab.entry(&end).error.unwrap().starts_with("hung up"));
     let get = tasks::Attempt { method: Method::Get, ..tasks::Attempt::first("q", "1") };
     lab.attempt_with(Fault::HangUp, Order { delivery: get.delivery(), ..lab.task("1") }).await;
-    assert!(lab.receiver.next().await.head.starts_with("GET /job"));
+    assert!(lab.recorder.next().await.head.starts_with("GET /job"));
 }
 
 #[tokio::test]
@@ -216,10 +216,10 @@ async fn a_reordered_delivery_goes_after_the_next_of_its_sender() {
         tokio::task::yield_now().await;
     }
     lab.attempt(lab.push()).await;
-    assert!(!lab.receiver.next().await.head.contains("first"));
+    assert!(!lab.recorder.next().await.head.contains("first"));
     assert!(!held.is_finished(), "another sender's does not count");
     lab.attempt(lab.task("second")).await;
-    assert!(lab.receiver.next().await.head.contains("x-cloudtasks-taskname: second\r\n"));
+    assert!(lab.recorder.next().await.head.contains("x-cloudtasks-taskname: second\r\n"));
     assert!(held.await.unwrap().acknowledged);
-    assert!(lab.receiver.next().await.head.contains("x-cloudtasks-taskname: first\r\n"));
+    assert!(lab.recorder.next().await.head.contains("x-cloudtasks-taskname: first\r\n"));
 }

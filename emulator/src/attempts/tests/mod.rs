@@ -19,24 +19,24 @@ use crate::{
 const EMAIL: &str = "caller@demo-project.iam.gserviceaccount.com";
 const AUDIENCE: &str = "https://receiver.example";
 
-/// An emulator with one account, and a receiver.
+/// An emulator with one account, and what it delivers to.
 struct Lab {
     emulator: Emulator,
-    receiver: Recorder,
+    recorder: Recorder,
 }
 
 impl Lab {
     async fn start() -> Lab {
         let emulator = Emulator::start(Options::default()).await.unwrap();
         emulator.create_account("caller").unwrap();
-        Lab { emulator, receiver: Recorder::start().await }
+        Lab { emulator, recorder: Recorder::start().await }
     }
 
     fn task(&self, name: &str) -> Order {
         let body = br#"{"order": "A-1001"}"#.to_vec();
         Order {
             delivery: tasks::Attempt { body, ..tasks::Attempt::first("receipts", name) }.delivery(),
-            url: self.receiver.url.clone(),
+            url: self.recorder.url.clone(),
             resource: "projects/demo-project/locations/l/queues/receipts".to_owned(),
             invocation: name.to_owned(),
             attempt: 1,
@@ -81,15 +81,15 @@ fn decoded(segment: &str) -> Value {
 #[tokio::test]
 async fn an_attempt_is_the_delivery_with_a_token_that_is_used_again_and_never_kept() {
     let mut lab = Lab::start().await;
-    lab.receiver.answer(
+    lab.recorder.answer(
         "HTTP/1.1 200 OK\r\nX-Secret: ECHO\r\nLocation: ECHO\r\nContent-Length: 9999\r\n\r\nECHO",
     );
     let end = lab.attempt(lab.task("4711")).await;
     assert_eq!(end.status, None, "the body is cut short");
-    lab.receiver.answer("HTTP/1.1 200 OK\r\nX-Secret: ECHO\r\nLocation: ECHO\r\n\r\nECHO");
+    lab.recorder.answer("HTTP/1.1 200 OK\r\nX-Secret: ECHO\r\nLocation: ECHO\r\n\r\nECHO");
     let end = lab.attempt(lab.task("4711")).await;
     assert_eq!((end.status, end.acknowledged, end.timed_out), (Some(200), true, false));
-    let (first, second) = (lab.receiver.next().await, lab.receiver.next().await);
+    let (first, second) = (lab.recorder.next().await, lab.recorder.next().await);
     assert!(second.head.starts_with("POST /job?a=b HTTP/1.1\r\n"), "{}", second.head);
     assert_eq!(second.body, br#"{"order": "A-1001"}"#);
     let token = second.token().unwrap();
@@ -113,10 +113,10 @@ async fn who_gets_no_token_sends_nothing_and_the_history_says_why() {
     assert_eq!((end.status, end.acknowledged, end.took), (None, false, Duration::ZERO));
     let error = lab.entry(&end).error.unwrap();
     assert_eq!(error, "not sent: the service account stranger@x does not exist; create it");
-    lab.receiver.none();
+    lab.recorder.none();
 
     lab.attempt(Order { auth: None, ..lab.task("1") }).await;
-    assert_eq!(lab.receiver.next().await.token(), None, "and who is told of none needs none");
+    assert_eq!(lab.recorder.next().await.token(), None, "and who is told of none needs none");
 
     let options = Options { legacy_agents: true, ..Options::default() };
     let legacy = Lab { emulator: Emulator::start(options).await.unwrap(), ..lab };
@@ -132,9 +132,9 @@ async fn who_gets_no_token_sends_nothing_and_the_history_says_why() {
 }
 
 #[tokio::test]
-async fn what_the_receiver_asks_and_how_it_fails_is_told_to_the_sender() {
+async fn what_is_answered_and_how_it_fails_is_told_to_the_sender() {
     let lab = Lab::start().await;
-    lab.receiver.answer("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno");
+    lab.recorder.answer("HTTP/1.1 503 Busy\r\nRetry-After: 7\r\nContent-Length: 2\r\n\r\nno");
     let end = lab.attempt(lab.task("1")).await;
     assert_eq!((end.status, end.acknowledged), (Some(503), false));
     assert_eq!(end.retry_after, Some(Duration::from_secs(7)));
@@ -142,7 +142,7 @@ async fn what_the_receiver_asks_and_how_it_fails_is_told_to_the_sender() {
     assert_eq!((answer.status, &*answer.body), (503, "no"));
     assert_eq!(answer.headers, [("retry-after".to_owned(), "7".to_owned())]);
 
-    lab.receiver.shut();
+    lab.recorder.shut();
     let end = lab.attempt(Order { deadline: Duration::from_millis(50), ..lab.task("1") }).await;
     assert_eq!((end.status, end.timed_out), (None, true));
     assert_eq!(lab.entry(&end).error.unwrap(), "no answer within 0.05 s");
@@ -159,11 +159,11 @@ async fn what_the_receiver_asks_and_how_it_fails_is_told_to_the_sender() {
 async fn a_replay_is_the_same_delivery_with_the_token_of_now() {
     let mut lab = Lab::start().await;
     let end = lab.attempt_with(Fault::Expired, lab.task("4711")).await;
-    let before = lab.receiver.next().await;
+    let before = lab.recorder.next().await;
     let Entry::Attempt(entry) = lab.emulator.google().replay(end.entry).await.unwrap() else {
         panic!("it is an attempt")
     };
-    let after = lab.receiver.next().await;
+    let after = lab.recorder.next().await;
     assert_eq!(before.body, after.body);
     assert_ne!(before.token(), after.token());
     assert_eq!((entry.id, entry.replay_of, entry.acknowledged), (2, Some(1), true));
