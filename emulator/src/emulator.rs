@@ -42,6 +42,10 @@ pub struct Options {
     pub legacy_agents: bool,
     /// Where Cloud Run services' requests go: the service's name and what stands behind it.
     pub run: Vec<(String, Behind)>,
+    /// Whether the project is fresh, and has none of the APIs enabled.
+    pub apis_disabled: bool,
+    /// Whether nobody pays for the project.
+    pub billing_disabled: bool,
     /// The time that schedules, queues and back-offs go by.
     pub clock: Clock,
 }

@@ -44,6 +44,12 @@ mod tasks;
 
 mod pubsub;
 
+mod registry;
+
+mod storage;
+
+mod service_usage;
+
 mod passthrough;
 
 mod tokens;

@@ -33,6 +33,12 @@ pub(crate) struct Args {
     /// given more than once
     #[arg(long, value_name = "NAME=URL|PROGRAM", value_parser = name_value::behind)]
     run: Vec<(String, Behind)>,
+    /// Start with no API enabled, as a fresh project
+    #[arg(long)]
+    no_apis: bool,
+    /// Start as a project that nobody pays for
+    #[arg(long)]
+    no_billing: bool,
     /// Resources to start with, as `emulator export` printed them
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -46,6 +52,8 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         project: Project { id: args.project, number: args.project_number },
         legacy_agents: args.legacy_agents,
         run: args.run,
+        apis_disabled: args.no_apis,
+        billing_disabled: args.no_billing,
         ..Options::default()
     })
     .await?;
