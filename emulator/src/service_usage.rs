@@ -20,22 +20,22 @@ use crate::{
     project::Project,
 };
 
-/// The APIs that this emulator has, by what stands before `.googleapis.com`.
-const APIS: [&str; 14] = [
-    "artifactregistry",
-    "cloudbilling",
-    "cloudbuild",
-    "cloudfunctions",
-    "cloudresourcemanager",
-    "cloudscheduler",
-    "cloudtasks",
-    "iam",
-    "iamcredentials",
-    "logging",
-    "pubsub",
-    "run",
-    "serviceusage",
-    "storage",
+/// The APIs that this emulator has, by what stands before `.googleapis.com`, and what Google calls them.
+const APIS: [(&str, &str); 14] = [
+    ("artifactregistry", "Artifact Registry API"),
+    ("cloudbilling", "Cloud Billing API"),
+    ("cloudbuild", "Cloud Build API"),
+    ("cloudfunctions", "Cloud Functions API"),
+    ("cloudresourcemanager", "Cloud Resource Manager API"),
+    ("cloudscheduler", "Cloud Scheduler API"),
+    ("cloudtasks", "Cloud Tasks API"),
+    ("iam", "Identity and Access Management (IAM) API"),
+    ("iamcredentials", "IAM Service Account Credentials API"),
+    ("logging", "Cloud Logging API"),
+    ("pubsub", "Cloud Pub/Sub API"),
+    ("run", "Cloud Run Admin API"),
+    ("serviceusage", "Service Usage API"),
+    ("storage", "Cloud Storage JSON API"),
 ];
 
 /// Those that answer in every project, or nothing could ever be enabled.
@@ -48,27 +48,45 @@ pub(crate) struct Apis(Mutex<BTreeSet<String>>);
 impl Apis {
     /// All of them, or as a fresh project has them.
     pub(crate) fn new(are_enabled: bool) -> Apis {
-        let enabled: &[&str] = if are_enabled { &APIS } else { &ALWAYS };
-        Apis(Mutex::new(enabled.iter().map(|api| (*api).to_owned()).collect()))
+        let known = APIS.iter().map(|(api, _)| *api);
+        let enabled = known.filter(|api| are_enabled || ALWAYS.contains(api));
+        Apis(Mutex::new(enabled.map(str::to_owned).collect()))
     }
 
-    /// That the API is enabled; `name` is what stands before `.googleapis.com`.
+    /// That the API is enabled; `name` is what stands before `.googleapis.com`. One that is not in the table is not
+    /// looked at.
     ///
     /// # Errors
-    /// 403, as Google words it where gcloud and people look for it.
+    /// 403 as gcloud, client libraries and people know it
+    /// (`SERVICE_DISABLED` of <https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto>).
     pub(crate) fn require(&self, name: &str, project: &Project) -> Result<(), ApiError> {
-        if !APIS.contains(&name) || ALWAYS.contains(&name) || self.enabled().contains(name) {
+        let Some((_, title)) = APIS.iter().find(|(api, _)| *api == name) else { return Ok(()) };
+        if ALWAYS.contains(&name) || self.enabled().contains(name) {
             return Ok(());
         }
-        let number = project.number;
-        Err(ApiError::new(
-            Code::PermissionDenied,
-            format!(
-                "{name}.googleapis.com has not been used in project {number} before or it is disabled (SERVICE_DISABLED). \
-                 Enable it: gcloud services enable {name}.googleapis.com --project={}",
-                project.id
-            ),
-        ))
+        let (number, service) = (project.number, format!("{name}.googleapis.com"));
+        let url = format!(
+            "https://console.developers.google.com/apis/api/{service}/overview?project={number}"
+        );
+        let message = format!(
+            "{title} has not been used in project {number} before or it is disabled. Enable it by visiting {url} then \
+             retry. With gcloud: gcloud services enable {service} --project={}",
+            project.id
+        );
+        Err(ApiError {
+            details: vec![json!({
+                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+                "reason": "SERVICE_DISABLED",
+                "domain": "googleapis.com",
+                "metadata": {
+                    "service": service,
+                    "serviceTitle": title,
+                    "consumer": format!("projects/{number}"),
+                    "activationUrl": url,
+                },
+            })],
+            ..ApiError::new(Code::PermissionDenied, message)
+        })
     }
 
     pub(crate) fn export(&self) -> Value {
@@ -127,10 +145,13 @@ pub(crate) fn answer(google: &Google, call: &Call) -> Result<Value, ApiError> {
             may("serviceusage.services.list")?;
             let only_enabled = call.parameter("filter") == Some("state:ENABLED");
             let enabled = google.apis.enabled();
-            let listed: Vec<Value> = APIS
-                .iter()
-                .filter(|api| !only_enabled || enabled.contains(**api))
-                .map(|api| service(project, api, enabled.contains(*api)))
+            // Also those that were enabled and are not here.
+            let known = APIS.iter().map(|(api, _)| *api);
+            let all: BTreeSet<&str> = known.chain(enabled.iter().map(String::as_str)).collect();
+            let listed: Vec<Value> = all
+                .into_iter()
+                .filter(|api| !only_enabled || enabled.contains(*api))
+                .map(|api| service(project, api, enabled.contains(api)))
                 .collect();
             page::list(call, "services", listed.into_iter())
         }
@@ -164,9 +185,10 @@ fn id(service: &str) -> Result<String, ApiError> {
 
 fn service(project: &Project, id: &str, is_enabled: bool) -> Value {
     let parent = format!("projects/{}", project.number);
+    let title = APIS.iter().find(|(api, _)| *api == id).map(|(_, title)| *title);
     json!({
         "name": format!("{parent}/services/{id}.googleapis.com"),
-        "config": {"name": format!("{id}.googleapis.com")},
+        "config": {"name": format!("{id}.googleapis.com"), "title": title},
         "state": if is_enabled { "ENABLED" } else { "DISABLED" },
         "parent": parent,
     })
@@ -183,8 +205,8 @@ mod tests {
 
     const SERVICES: &str = "/v1/projects/demo-project/services";
 
-    #[test]
-    fn what_is_disabled_answers_403_until_it_is_enabled() {
+    #[tokio::test]
+    async fn what_is_disabled_answers_403_until_it_is_enabled() {
         let google = google();
         let ask = |method: &str, uri: String, body| answer(&google, &call(method, &uri, body));
         let enabled = || {
@@ -196,10 +218,14 @@ mod tests {
         assert_eq!(enabled(), APIS.len() - 1);
         let fault = google.apis.require("run", &google.project).unwrap_err();
         assert_eq!(fault.http_status(), 403);
-        assert!(fault.message.contains("SERVICE_DISABLED"), "{}", fault.message);
+        let said = "Cloud Run Admin API has not been used in project 123456789012 before or it is disabled.";
+        assert!(fault.message.starts_with(said), "{}", fault.message);
+        assert_eq!(fault.details[0]["reason"], "SERVICE_DISABLED");
+        assert_eq!(fault.details[0]["metadata"]["service"], "run.googleapis.com");
         let batch = json!({"serviceIds": ["run.googleapis.com", "compute.googleapis.com"]});
         assert_eq!(ask("POST", format!("{SERVICES}:batchEnable"), batch).unwrap()["done"], true);
         google.apis.require("run", &google.project).unwrap();
+        assert_eq!(enabled(), APIS.len() + 1, "also what is not here");
         let saved = google.apis.export();
         ask("POST", format!("{SERVICES}/run.googleapis.com:disable"), json!({})).unwrap();
         google.apis.put(Apis::read(saved).unwrap());
@@ -213,7 +239,7 @@ mod tests {
     #[test]
     fn a_fresh_project_has_none_but_those_that_enable_others() {
         let (apis, project) = (Apis::new(false), Project::default());
-        for api in APIS {
+        for (api, _) in APIS {
             assert_eq!(apis.require(api, &project).is_ok(), ALWAYS.contains(&api), "{api}");
         }
     }

@@ -89,7 +89,7 @@ async fn read_and_put(google: Arc<Google>, state: State) -> Result<(), ApiError>
     let _changing = google.changing.lock().await;
     let iam = google.iam.read(state.iam)?;
     let run = run::read(google, state.run)?;
-    let registry = Registry::read(state.registry)?;
+    let registry = Registry::read(state.registry, &google.project)?;
     let storage = Storage::read(state.storage)?;
     let apis = Apis::read(state.apis)?;
     let pubsub = PubSub::read(google, state.pubsub)?;

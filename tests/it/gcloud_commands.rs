@@ -325,26 +325,3 @@ async fn gcloud_deploys_services() {
     gcloud.ok(&format!("gcloud run services delete receiver {region} --quiet")).await;
     assert!(gcloud.refused(&describe).await.contains("Cannot find service"));
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn gcloud_passes_through_what_the_scripts_only_pass_through() {
-    let Some(gcloud) = gcloud().await else { return };
-    gcloud.ok("gcloud services enable run.googleapis.com").await;
-    gcloud.ok("gcloud services enable run.googleapis.com cloudtasks.googleapis.com").await;
-    gcloud.ok("gcloud services list --enabled").await;
-    let create =
-        format!("gcloud artifacts repositories create images --repository-format=docker {IN}");
-    gcloud.ok(&create).await;
-    let folder = gcloud.folder.join("source");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("build.yaml"), "steps: [{name: ubuntu, args: [echo, hello]}]")
-        .unwrap();
-    let submit = format!("gcloud builds submit --config={}/build.yaml", folder.display());
-    gcloud.ok(&format!("{submit} --no-source")).await;
-    gcloud.ok(&format!("{submit} --no-source --async")).await;
-    gcloud.ok(&format!("{submit} {}", folder.display())).await;
-    let calls = gcloud.emulator.calls();
-    for part in ["run.googleapis.com:enable", "batchEnable", "repositories", "builds"] {
-        assert!(calls.iter().any(|call| call.url.contains(part)), "{part}: {calls:#?}");
-    }
-}

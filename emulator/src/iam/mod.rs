@@ -73,6 +73,8 @@ impl Iam {
                 bindings.push(Binding::new(role, &project.agent(sender).member()));
             }
         }
+        // As every policy is kept.
+        bindings.sort_by(|one, other| one.role.cmp(&other.role));
         let mut state = State::default();
         state.policies.insert(project.name(), Policy::of(bindings));
         // It exists, and holds no role, as where organisations keep the default of May 2024
@@ -143,9 +145,11 @@ impl Iam {
         self.state().policies.remove(resource);
     }
 
-    /// Accounts, policies and public keys, to be imported again.
+    /// Accounts, policies and public keys, to be imported again. A policy that was emptied is as one that never was.
     pub(crate) fn export(&self) -> Value {
-        serde_json::to_value(&*self.state()).unwrap_or_default()
+        let mut state = self.state().clone();
+        state.policies.retain(|_, policy| !policy.bindings.is_empty());
+        serde_json::to_value(state).unwrap_or_default()
     }
 
     /// Reads what was exported; nothing changes.
@@ -221,6 +225,20 @@ mod tests {
         assert!(fault.message.contains("iam.serviceAccounts.getOpenIdToken"), "{}", fault.message);
         let missing = iam.require_act_as(&Principal::Developer, "x@y").unwrap_err();
         assert_eq!(missing.http_status(), 404);
+    }
+
+    #[test]
+    fn a_policy_that_was_emptied_leaves_nothing_in_an_export() {
+        let iam = iam(false);
+        let before = iam.export();
+        let put = |bindings| {
+            let policy = Policy { bindings, ..Policy::default() };
+            iam.put_policy(policy, "projects/demo-project/topics/orders").unwrap();
+        };
+        put(vec![Binding::new("roles/pubsub.publisher", "user:ada@example.com")]);
+        assert_ne!(iam.export(), before);
+        put(Vec::new());
+        assert_eq!(iam.export(), before);
     }
 
     #[test]

@@ -19,8 +19,6 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
     let may = |permission| google.iam.require(&call.principal, permission, &name);
     let (method, segments, verb) = call.route();
     match (method, segments.as_slice(), verb) {
-        // Long-running operations, which are over before they are asked about.
-        ("GET", ["v1", "operations", operation], "") => Ok(done(operation)),
         // Cloud Functions, whose second generation are Cloud Run services of the same name.
         ("GET", ["v2", "projects", _, "locations", location, "functions", id], "") => {
             may("cloudfunctions.functions.get")?;
@@ -51,16 +49,13 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
     }
 }
 
-fn done(operation: &str) -> Value {
-    json!({"name": format!("operations/{operation}"), "done": true, "response": {}})
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
+        Options,
         iam::Principal,
-        testing::{call, call_as, google},
+        testing::{call, call_as, google, google_with},
     };
 
     async fn ask(method: &str, uri: &str, body: Value) -> Result<Value, ApiError> {
@@ -76,6 +71,17 @@ mod tests {
             function["serviceConfig"]["service"],
             "projects/demo-project/locations/us-central1/services/fn"
         );
+    }
+
+    #[tokio::test]
+    async fn somebody_pays_for_the_project_or_nobody_does() {
+        for billing_disabled in [false, true] {
+            let google = google_with(Options { billing_disabled, ..Options::default() });
+            let uri = "/v1/projects/demo-project/billingInfo";
+            let info = answer(&google, &call("GET", uri, Value::Null)).await.unwrap();
+            assert_eq!(info["billingEnabled"], !billing_disabled);
+            assert_eq!(info["billingAccountName"] == "", billing_disabled);
+        }
     }
 
     #[tokio::test]

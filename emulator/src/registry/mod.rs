@@ -18,6 +18,7 @@ use crate::{
         mask, page,
     },
     google::Google,
+    project::Project,
     state,
 };
 
@@ -46,6 +47,8 @@ struct Repository {
     cleanup_policies: Value,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     create_time: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    update_time: Option<Timestamp>,
 }
 
 impl Registry {
@@ -57,10 +60,16 @@ impl Registry {
     ///
     /// # Errors
     /// 400 that names the repository.
-    pub(crate) fn read(saved: Value) -> Result<Imported, ApiError> {
+    pub(crate) fn read(saved: Value, project: &Project) -> Result<Imported, ApiError> {
         let mut read = BTreeMap::new();
         for repository in from_json::<Vec<Repository>>(saved)? {
             let name = repository.name.clone();
+            if !name.starts_with(&format!("{}/locations/", project.name())) {
+                let known = project.name();
+                return Err(ApiError::invalid(format!(
+                    "The repository {name:?} is none of this project's; expected {known}/locations/LOCATION/repositories/ID."
+                )));
+            }
             if read.insert(name.clone(), repository).is_some() {
                 return Err(state::twice(&name));
             }
@@ -132,11 +141,13 @@ fn create(google: &Google, call: &Call, parent: &str) -> Result<Value, ApiError>
         name: name.clone(),
         mode: "STANDARD_REPOSITORY".to_owned(),
         create_time: Some(google.clock.now()),
+        update_time: Some(google.clock.now()),
         ..asked
     };
-    let shown = shown(&repository);
+    let mut response = shown(&repository);
+    response["@type"] = "type.googleapis.com/google.devtools.artifactregistry.v1.Repository".into();
     repositories.insert(name, repository);
-    Ok(done(google, "create", shown))
+    Ok(done(google, "create", response))
 }
 
 fn list(google: &Google, call: &Call, parent: &str) -> Result<Value, ApiError> {
@@ -180,6 +191,7 @@ fn of_one(
                 &["name", "format"],
             )?;
             *repository = from_json(updated)?;
+            repository.update_time = Some(google.clock.now());
             Ok(shown(repository))
         }
         ("DELETE", "") => {
@@ -196,9 +208,10 @@ fn of_one(
     }
 }
 
+/// As it is answered: nothing is in it.
 fn shown(repository: &Repository) -> Value {
     let mut shown = json!(repository);
-    shown["@type"] = "type.googleapis.com/google.devtools.artifactregistry.v1.Repository".into();
+    shown["sizeBytes"] = "0".into();
     shown
 }
 
@@ -215,8 +228,8 @@ mod tests {
 
     const REPOSITORIES: &str = "/v1/projects/demo-project/locations/us-central1/repositories";
 
-    #[test]
-    fn a_repository_is_made_once_changed_and_deleted() {
+    #[tokio::test]
+    async fn a_repository_is_made_once_changed_and_deleted() {
         let google = google();
         let ask = |method: &str, uri: String, body| answer(&google, &call(method, &uri, body));
         let one = format!("{REPOSITORIES}/images");
@@ -226,7 +239,9 @@ mod tests {
         let created = ask("POST", create.clone(), asked.clone()).unwrap();
         assert_eq!(created["done"], true);
         assert_eq!(ask("POST", create, asked.clone()).unwrap_err().http_status(), 409);
-        assert_eq!(ask("GET", one.clone(), Value::Null).unwrap(), created["response"]);
+        let mut response = created["response"].clone();
+        response.as_object_mut().unwrap().remove("@type");
+        assert_eq!(ask("GET", one.clone(), Value::Null).unwrap(), response);
         let patch = format!("{one}?updateMask=labels");
         let changed = ask("PATCH", patch, json!({"labels": {"a": "b"}})).unwrap();
         assert_eq!(changed["labels"], json!({"a": "b"}));
@@ -235,7 +250,7 @@ mod tests {
         let saved = google.registry.export();
         ask("DELETE", one.clone(), Value::Null).unwrap();
         assert_eq!(ask("DELETE", one.clone(), Value::Null).unwrap_err().http_status(), 404);
-        google.registry.put(Registry::read(saved).unwrap());
+        google.registry.put(Registry::read(saved, &google.project).unwrap());
         assert!(ask("GET", one, Value::Null).is_ok());
         for id in ["", "Images", "a_b", "a-"] {
             let fault = ask("POST", format!("{REPOSITORIES}?repositoryId={id}"), asked.clone());
