@@ -236,6 +236,7 @@ impl Emulator {
 
     /// Stops, and waits until the port is free again.
     pub async fn stop(self) {
+        self.google.builds.close().await;
         self.google.run.close().await;
         drop(self.threads);
         self.server.stop().await;

@@ -39,16 +39,39 @@ impl Environment {
     /// would take for commands.
     ///
     /// gcloud gets a folder of its own below `temporary`, so that the person's own configuration is neither read nor
-    /// changed. What it is told there: ask no questions, look for no updates, send its calls here.
+    /// changed.
     pub fn exports(&self, temporary: &Path) -> String {
         let Environment { url, issuer, project } = self;
-        let authority = url.split_once("://").map_or(&**url, |(_, authority)| authority);
-        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        let (authority, _, port) = self.address();
         let folder = temporary.join(format!("emulator-{port}"));
         let token_file = folder.join("access-token");
-        let (folder, token_file) = (folder.to_string_lossy(), token_file.to_string_lossy());
+        let token_file = token_file.to_string_lossy();
         let mut lines = Lines::default();
-        lines.export("CLOUDSDK_CONFIG", &folder);
+        // Impersonation needs credentials, so gcloud's switch to have none will not do. Any token that the emulator did
+        // not hand out is the developer's.
+        lines.line(&format!("mkdir -p -m 700 {}", quoted(&folder.to_string_lossy())));
+        lines.line(&format!("echo developer >| {}", quoted(&token_file)));
+        lines.export("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", &token_file);
+        for (name, value) in self.gcloud(&folder) {
+            lines.export(&name, &value);
+        }
+        lines.export("GOOGLE_CLOUD_PROJECT", &project.id);
+        lines.export("GCE_METADATA_HOST", authority);
+        lines.export("OIDC_ISSUER", issuer);
+        lines.export("OIDC_KEYS_URL", &format!("{url}/oauth2/v3/certs"));
+        lines.0
+    }
+
+    /// What makes gcloud speak to it alone, with its own files in `folder`: ask no questions, look for no updates, send
+    /// its calls here. As whom it calls is left to whoever sets these.
+    pub(crate) fn gcloud(&self, folder: &Path) -> Vec<(String, String)> {
+        let Environment { url, project, .. } = self;
+        let (_, host, port) = self.address();
+        let mut variables = vec![
+            ("CLOUDSDK_CONFIG".to_owned(), folder.to_string_lossy().into_owned()),
+            ("CLOUDSDK_AUTH_TOKEN_HOST".to_owned(), format!("{url}/token")),
+        ];
+        let mut set = |name: &str, value: &str| variables.push((name.to_owned(), value.to_owned()));
         for (name, value) in [
             ("CLOUDSDK_CORE_PROJECT", &*project.id),
             ("CLOUDSDK_CORE_DISABLE_PROMPTS", "1"),
@@ -57,30 +80,27 @@ impl Environment {
             ("CLOUDSDK_CORE_CHECK_GCE_METADATA", "false"),
             ("CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK", "true"),
         ] {
-            lines.export(name, value);
+            set(name, value);
         }
-        // Impersonation needs credentials, so gcloud's switch to have none will not do. Any token that the emulator did
-        // not hand out is the developer's.
-        lines.line(&format!("mkdir -p -m 700 {}", quoted(&folder)));
-        lines.line(&format!("echo developer >| {}", quoted(&token_file)));
-        lines.export("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", &token_file);
-        lines.export("CLOUDSDK_AUTH_TOKEN_HOST", &format!("{url}/token"));
         for api in APIS {
             let name = format!("CLOUDSDK_API_ENDPOINT_OVERRIDES_{}", api.to_ascii_uppercase());
-            lines.export(&name, &format!("{url}/{api}/"));
+            set(&name, &format!("{url}/{api}/"));
         }
         // gcloud puts the region in front of this host, which no resolver knows then: hence the proxy. What has no
         // address here fails there at once, instead of reaching Google.
         let run = format!("http://run.localhost:{port}/run/");
-        lines.export("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN", &run);
-        lines.export("CLOUDSDK_PROXY_TYPE", "http");
-        lines.export("CLOUDSDK_PROXY_ADDRESS", host);
-        lines.export("CLOUDSDK_PROXY_PORT", port);
-        lines.export("GOOGLE_CLOUD_PROJECT", &project.id);
-        lines.export("GCE_METADATA_HOST", authority);
-        lines.export("OIDC_ISSUER", issuer);
-        lines.export("OIDC_KEYS_URL", &format!("{url}/oauth2/v3/certs"));
-        lines.0
+        set("CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN", &run);
+        set("CLOUDSDK_PROXY_TYPE", "http");
+        set("CLOUDSDK_PROXY_ADDRESS", host);
+        set("CLOUDSDK_PROXY_PORT", port);
+        variables
+    }
+
+    /// `host:port`, the host and the port.
+    fn address(&self) -> (&str, &str, &str) {
+        let authority = self.url.split_once("://").map_or(&*self.url, |(_, authority)| authority);
+        let (host, port) = authority.rsplit_once(':').unwrap_or((authority, "80"));
+        (authority, host, port)
     }
 }
 
@@ -123,17 +143,17 @@ mod tests {
             )
         });
         let expected = [
+            "mkdir -p -m 700 '/tmp/emulator-8800'\n",
+            "echo developer >| '/tmp/emulator-8800/access-token'\n",
+            "export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE='/tmp/emulator-8800/access-token'\n",
             "export CLOUDSDK_CONFIG='/tmp/emulator-8800'\n",
+            "export CLOUDSDK_AUTH_TOKEN_HOST='http://127.0.0.1:8800/token'\n",
             "export CLOUDSDK_CORE_PROJECT='demo-project'\n",
             "export CLOUDSDK_CORE_DISABLE_PROMPTS='1'\n",
             "export CLOUDSDK_CORE_DISABLE_USAGE_REPORTING='true'\n",
             "export CLOUDSDK_CORE_DISABLE_FILE_LOGGING='1'\n",
             "export CLOUDSDK_CORE_CHECK_GCE_METADATA='false'\n",
             "export CLOUDSDK_COMPONENT_MANAGER_DISABLE_UPDATE_CHECK='true'\n",
-            "mkdir -p -m 700 '/tmp/emulator-8800'\n",
-            "echo developer >| '/tmp/emulator-8800/access-token'\n",
-            "export CLOUDSDK_AUTH_ACCESS_TOKEN_FILE='/tmp/emulator-8800/access-token'\n",
-            "export CLOUDSDK_AUTH_TOKEN_HOST='http://127.0.0.1:8800/token'\n",
             &apis.concat(),
             "export CLOUDSDK_API_ENDPOINT_OVERRIDES_RUN='http://run.localhost:8800/run/'\n",
             "export CLOUDSDK_PROXY_TYPE='http'\n",

@@ -8,7 +8,8 @@
 //! - [`emulator`]: the whole on one port; what it is started with, and what a test asks it.
 //! - `google`: what everything below shares, and [`project`] and [`clock`], in which and by which it goes.
 //! - `api`: a request of the control plane, taken apart and given to its service.
-//! - `iam`, `run`, `scheduler`, `tasks`, `pubsub`, `passthrough`: the services.
+//! - `iam`, `run`, `scheduler`, `tasks`, `pubsub`: the services that deliver, and who may call them.
+//! - `cloud_build`, `registry`, `storage`, `service_usage`, `passthrough`: those that a deployment goes through.
 //! - `tokens`, `attempts`: what a sender presents, and how it delivers.
 //! - [`faults`], [`history`]: what goes wrong on purpose, and what happened.
 //! - `state`, [`environment`]: everything as one document, and what a shell needs to find it.

@@ -38,6 +38,10 @@ mod gcloud;
 
 mod gcloud_commands;
 
+mod gcloud_projects;
+
+mod cloud_build;
+
 mod seed_story;
 
 mod faults;

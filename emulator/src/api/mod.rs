@@ -102,9 +102,13 @@ impl Service {
                 ("v1", "jobs") => Service::Scheduler,
                 ("v2", "queues") => Service::Tasks,
                 ("v1" | "v2", "services") => Service::Run,
+                ("v1", "builds") => Service::Builds,
+                ("v1", "repositories") => Service::Registry,
                 _ => Service::Other,
             },
             ["v1", "projects", _, "topics" | "subscriptions", ..] => Service::PubSub,
+            ["v1", "projects", _, "builds", ..] => Service::Builds,
+            ["v1", "projects", _, "services", ..] => Service::Usage,
             ["v1", "projects", _, "serviceAccounts", ..] => match verb {
                 "generateIdToken" | "generateAccessToken" => Service::IamCredentials,
                 _ => Service::Iam,
@@ -165,8 +169,8 @@ async fn answer(
             Some(Service::Run) => run::api::answer(&google, &call).await,
             Some(Service::Usage) => service_usage::answer(&google, &call),
             Some(Service::Registry) => registry::answer(&google, &call),
-            Some(Service::Builds) => cloud_build::answer(&google, &call),
-            Some(Service::Storage) => storage::answer(&google, &call),
+            Some(Service::Builds) => cloud_build::api::answer(&google, &call).await,
+            Some(Service::Storage) => storage::api::answer(&google, &call),
             Some(Service::Other) => {
                 let answered = passthrough::answer(&google, &call).await;
                 let status = answered.as_ref().map_or_else(ApiError::http_status, |_| 200);
@@ -264,6 +268,9 @@ mod tests {
             ("/v1/projects/p/topics/t", Some(Service::PubSub)),
             ("/v1/projects/-/serviceAccounts/a:generateIdToken", Some(Service::IamCredentials)),
             ("/v1/projects/p:getIamPolicy", Some(Service::Project)),
+            ("/v1/projects/p/services/run.googleapis.com:enable", Some(Service::Usage)),
+            ("/v1/projects/p/locations/l/repositories/r", Some(Service::Registry)),
+            ("/v1/projects/p/locations/l/builds/b", Some(Service::Builds)),
             ("/v3/projects/p", None),
         ] {
             assert_eq!(Service::by_resource(path), service, "{path}");

@@ -158,7 +158,11 @@ mod tests {
         let line = "emulator serve --port 0 --project demo --project-number 42 --legacy-agents \
                     --run a=http://127.0.0.1:1 --run b=http://127.0.0.1:2 --state state.json";
         assert!(parsed(line).is_ok());
+        for line in ["--run-builds --build-tools /a", "--no-apis --no-billing"] {
+            assert!(parsed(&format!("emulator serve {line}")).is_ok(), "{line}");
+        }
         for (arguments, expected) in [
+            ("--build-tools /a", "--run-builds"),
             ("--run a", "expected NAME=URL"),
             ("--run a=localhost:1", "expected an absolute URL"),
             ("--issuer nonsense", "expected an absolute URL"),

@@ -36,6 +36,9 @@ pub(crate) struct Args {
     /// Run the steps of builds on this machine, without their images (whoever reaches the port can run anything)
     #[arg(long)]
     run_builds: bool,
+    /// Programs that builds' steps find before all others, such as a stand-in for docker
+    #[arg(long, value_name = "FOLDER", requires = "run_builds")]
+    build_tools: Option<PathBuf>,
     /// Start with no API enabled, as a fresh project
     #[arg(long)]
     no_apis: bool,
@@ -55,7 +58,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         project: Project { id: args.project, number: args.project_number },
         legacy_agents: args.legacy_agents,
         run: args.run,
-        run_builds: args.run_builds.then(RunBuilds::default),
+        run_builds: args.run_builds.then_some(RunBuilds { tools: args.build_tools }),
         apis_disabled: args.no_apis,
         billing_disabled: args.no_billing,
         ..Options::default()
