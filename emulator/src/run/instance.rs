@@ -11,7 +11,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{name::ServiceName, revision::Revision};
+use super::{name::ServiceName, output::Output, revision::Revision};
 use crate::{child_process, google::Google, local_server::bind_loopback};
 
 /// How long a program may take until it listens. Google waits four minutes.
@@ -28,6 +28,7 @@ pub(super) struct Instances(Mutex<BTreeMap<(ServiceName, String), Instance>>);
 #[derive(Debug)]
 struct Instance {
     child: Child,
+    output: Output,
     url: String,
 }
 
@@ -85,6 +86,7 @@ async fn end(instances: impl Iterator<Item = Instance>) {
         if timeout(child_process::STOP_WITHIN, instance.child.wait()).await.is_err() {
             let _ = instance.child.kill().await;
         }
+        instance.output.end().await;
     }
 }
 
@@ -105,9 +107,12 @@ async fn start(
         .env("K_CONFIGURATION", &service.id)
         .env("K_REVISION", &revision.name)
         .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
         .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
+    let output = Output::follow(google, &mut child, service, &revision.name);
     let listens = async {
         while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
             sleep(TRY_EVERY).await;
@@ -115,11 +120,13 @@ async fn start(
     };
     tokio::select! {
         ended = child.wait() => {
+            // What it said is there to be read before this says so.
+            output.end().await;
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
             Err(format!("it ended before it listened, with {how}; what it said stands in the emulator's output"))
         }
         listening = timeout(START_WITHIN, listens) => match listening {
-            Ok(()) => Ok(Instance { child, url: format!("http://127.0.0.1:{port}") }),
+            Ok(()) => Ok(Instance { child, output, url: format!("http://127.0.0.1:{port}") }),
             Err(_) => Err(format!("it did not listen within {} s", START_WITHIN.as_secs())),
         }
     }

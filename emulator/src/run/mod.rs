@@ -11,6 +11,7 @@ mod knative;
 mod lab;
 mod name;
 mod operations;
+mod output;
 mod page;
 mod revision;
 mod revisions;
