@@ -40,6 +40,8 @@ mod gcloud_commands;
 
 mod seed_story;
 
+mod cloud_logging;
+
 mod faults;
 
 mod peers;
