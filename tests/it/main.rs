@@ -42,4 +42,8 @@ mod seed_story;
 
 mod faults;
 
+mod sender_scripts;
+
+mod fire_script;
+
 mod peers;
