@@ -43,3 +43,7 @@ mod seed_story;
 mod faults;
 
 mod peers;
+
+mod whole_way;
+
+mod gateways;
