@@ -193,3 +193,38 @@ async fn the_header_of_endpoints_is_read_padded_as_it_hands_it_over() {
     let record = gateway.service.record().await;
     assert_eq!(record["invocation"]["caller"]["email"], caller("tasks").as_str());
 }
+
+/// The settings that `gateways/README.md` gives for each front end, which must start a receiver.
+#[test]
+fn the_settings_of_each_front_end_are_accepted() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("gateways/README.md")).unwrap();
+    let known = std::fs::read_to_string(root.join(".env.example")).unwrap();
+    let blocks: Vec<Vec<(&str, &str)>> = readme
+        .split("```sh\n")
+        .skip(1)
+        .map(|block| block.split("```").next().unwrap())
+        .filter(|block| block.contains("AUTH="))
+        .map(|block| block.lines().map(|line| line.split_once('=').unwrap()).collect())
+        .collect();
+    assert_eq!(blocks.len(), 5);
+    for block in blocks {
+        for (name, _) in &block {
+            assert!(known.contains(&format!("{name}=")), "{name} is in no .env.example");
+        }
+        let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_receiver"));
+        let output = check.arg("check").env_clear().envs(block.iter().copied()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{block:?}\n{said}");
+        // The same without what makes a proxy's header trustworthy.
+        let identity = block.iter().find(|(name, _)| *name == "PLATFORM_IDENTITY").unwrap().1;
+        if identity.starts_with("x-") {
+            let bare = block.iter().filter(|(name, _)| !["HOST", "PROXY_CALLERS"].contains(name));
+            let mut check = std::process::Command::new(env!("CARGO_BIN_EXE_receiver"));
+            let output = check.arg("check").env_clear().envs(bare.copied()).output().unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(64), "{block:?}\n{said}");
+            assert!(said.contains("a loopback address"), "{said}");
+        }
+    }
+}
