@@ -2,6 +2,7 @@
 
 mod daily_report;
 mod index_upload;
+mod probe;
 mod send_receipt;
 
 use crate::job_table::Jobs;
@@ -11,6 +12,7 @@ use crate::job_table::Jobs;
 /// To delete an example, delete its file and what names it here.
 pub fn jobs() -> Jobs {
     let mut jobs = Jobs::default();
+    jobs.scheduler("probe", probe::run);
     jobs.scheduler("daily-report", daily_report::run);
     let mailer = std::sync::Arc::new(send_receipt::Mailer::default());
     jobs.tasks("send-receipt", move |receipt| send_receipt::run(receipt, mailer.clone()));
