@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod copied;
+
 mod wire;
 
 mod senders;
@@ -45,3 +47,5 @@ mod faults;
 mod peers;
 
 mod probe;
+
+mod new_job;
