@@ -49,3 +49,7 @@ mod peers;
 mod probe;
 
 mod new_job;
+
+// begin template
+mod skeleton;
+// end template
