@@ -13,6 +13,7 @@ use crate::{
     account::Account,
     api,
     clock::Clock,
+    cloud_build::RunBuilds,
     environment::Environment,
     error::Error,
     faults::{Fault, SetFault},
@@ -21,6 +22,7 @@ use crate::{
     issuer::Authority,
     local_server::{LocalServer, bind_loopback},
     project::Project,
+    run::Behind,
     senders::Sender,
     state,
 };
@@ -39,8 +41,14 @@ pub struct Options {
     pub project: Project,
     /// Whether Pub/Sub's agent holds no role, as in projects of before April 2021.
     pub legacy_agents: bool,
-    /// Where Cloud Run services' requests go: the service's name and the URL of what stands behind it.
-    pub run: Vec<(String, String)>,
+    /// Where Cloud Run services' requests go: the service's name and what stands behind it.
+    pub run: Vec<(String, Behind)>,
+    /// Whether builds' steps are run on this machine; else every build succeeds and does nothing.
+    pub run_builds: Option<RunBuilds>,
+    /// Whether the project is fresh, and has none of the APIs enabled.
+    pub apis_disabled: bool,
+    /// Whether nobody pays for the project.
+    pub billing_disabled: bool,
     /// The time that schedules, queues and back-offs go by.
     pub clock: Clock,
 }
@@ -149,7 +157,7 @@ impl Emulator {
 
     /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.
     pub fn put_behind(&self, service: &str, url: &str) {
-        self.google.run.put_behind(service, url);
+        self.google.run.put_behind(service, Behind::Url(url.to_owned()));
     }
 
     /// Sets a fault for the next deliveries, or until [cleared](Emulator::clear_faults); of one sender, or of all.

@@ -44,6 +44,14 @@ mod tasks;
 
 mod pubsub;
 
+mod cloud_build;
+
+mod registry;
+
+mod storage;
+
+mod service_usage;
+
 mod passthrough;
 
 mod tokens;
@@ -88,6 +96,8 @@ mod jws;
 
 mod uuid;
 
+mod child_process;
+
 mod local_server;
 
 #[cfg(test)]
@@ -95,6 +105,7 @@ mod testing;
 
 pub use account::Account;
 pub use clock::Clock;
+pub use cloud_build::RunBuilds;
 pub use control::RunningEmulator;
 pub use emulator::{Emulator, Options};
 pub use environment::Environment;
@@ -105,6 +116,7 @@ pub use iap::IapAssertion;
 pub use issuer::{Issuer, KeyAnswer, RunningIssuer};
 pub use keys::{IapKey, KeyRing, SigningKey};
 pub use project::Project;
+pub use run::Behind;
 pub use senders::{Delivery, Method, Sender};
 pub use sign::Proxy;
 pub use token::IdToken;

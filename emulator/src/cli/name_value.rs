@@ -1,5 +1,8 @@
 //! `NAME=VALUE` and `Name: value` arguments.
 
+use std::path::Path;
+
+use emulator::Behind;
 use serde_json::Value;
 
 /// `NAME=TEXT`.
@@ -7,10 +10,17 @@ pub(super) fn text(argument: &str) -> Result<(String, String), String> {
     split(argument, '=', "NAME=VALUE")
 }
 
-/// `NAME=URL`, an absolute one.
-pub(super) fn url(argument: &str) -> Result<(String, String), String> {
-    let (name, value) = split(argument, '=', "NAME=URL")?;
-    Ok((name, super::values::url(&value)?))
+/// `NAME=URL`, an absolute one, or `NAME=PROGRAM`, the path of one.
+pub(super) fn behind(argument: &str) -> Result<(String, Behind), String> {
+    let (name, value) = split(argument, '=', "NAME=URL or NAME=PROGRAM")?;
+    if value.contains("://") {
+        return Ok((name, Behind::Url(super::values::url(&value)?)));
+    }
+    // A name without a slash would be looked up in the search path.
+    let program = Path::new(&value).canonicalize();
+    let program =
+        program.map_err(|error| format!("the program {value}: {error}; build it first"))?;
+    Ok((name, Behind::Program(program)))
 }
 
 /// `NAME=JSON`; what is not JSON is taken as a string, so that quotes can be left out. What begins as a list, an object

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use emulator::{Emulator, Error, Options, Project};
+use emulator::{Behind, Emulator, Error, Options, Project, RunBuilds};
 
 use super::{name_value, values};
 
@@ -28,9 +28,20 @@ pub(crate) struct Args {
     /// Pub/Sub's agent may mint no tokens until it is granted that, as in projects of before April 2021
     #[arg(long)]
     legacy_agents: bool,
-    /// What stands behind a Cloud Run service, such as receiver=http://127.0.0.1:8080; may be given more than once
-    #[arg(long, value_name = "NAME=URL", value_parser = name_value::url)]
-    run: Vec<(String, String)>,
+    /// What stands behind a Cloud Run service: a URL, such as receiver=http://127.0.0.1:8080, or a program that is
+    /// started for each revision with the settings it was deployed with (whoever reaches the port can do so); may be
+    /// given more than once
+    #[arg(long, value_name = "NAME=URL|PROGRAM", value_parser = name_value::behind)]
+    run: Vec<(String, Behind)>,
+    /// Run the steps of builds on this machine, without their images (whoever reaches the port can run anything)
+    #[arg(long)]
+    run_builds: bool,
+    /// Start with no API enabled, as a fresh project
+    #[arg(long)]
+    no_apis: bool,
+    /// Start as a project that nobody pays for
+    #[arg(long)]
+    no_billing: bool,
     /// Resources to start with, as `emulator export` printed them
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -44,6 +55,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         project: Project { id: args.project, number: args.project_number },
         legacy_agents: args.legacy_agents,
         run: args.run,
+        run_builds: args.run_builds.then(RunBuilds::default),
+        apis_disabled: args.no_apis,
+        billing_disabled: args.no_billing,
         ..Options::default()
     })
     .await?;

@@ -11,16 +11,18 @@ use tokio::{
 };
 
 use super::{AUDIENCE, genuine::caller};
-use crate::{emulator::Emulator, error::Error, senders::Sender};
+use crate::{
+    child_process::{self, STOP_WITHIN},
+    emulator::Emulator,
+    error::Error,
+    senders::Sender,
+};
 
 /// How long the receiver may take until it listens.
 const START_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long a record may take after its answer.
 const RECORD_WITHIN: Duration = Duration::from_secs(5);
-
-/// Cloud Run kills ten seconds after SIGTERM.
-const STOP_WITHIN: Duration = Duration::from_secs(10);
 
 /// A running receiver. It is killed when dropped.
 #[derive(Debug)]
@@ -116,12 +118,8 @@ impl Service {
     /// # Errors
     /// [`Error::Service`] if it is not; then it is killed.
     pub(super) async fn stop(mut self) -> Result<Ending, Error> {
-        if let Some(id) = self.child.id() {
-            // The shell's own: a bare machine has no program of that name.
-            let kill = format!("kill -TERM {id}");
-            let sent = Command::new("sh").args(["-c", &kill]).status().await;
-            sent.map_err(|error| Error::Service(format!("cannot be sent SIGTERM: {error}")))?;
-        }
+        let sent = child_process::terminate(&mut self.child).await;
+        sent.map_err(|error| Error::Service(format!("cannot be sent SIGTERM: {error}")))?;
         let ended = timeout(STOP_WITHIN, self.child.wait()).await;
         let Ok(status) = ended else {
             let killed = self.child.kill().await;

@@ -5,11 +5,29 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
+
+/// Where Cloud Run is, as far as names of regions are checked here.
+///
+/// Source: <https://cloud.google.com/run/docs/locations>.
+const REGIONS: [&str; 12] = [
+    "asia-east1",
+    "asia-northeast1",
+    "asia-south1",
+    "australia-southeast1",
+    "europe-north1",
+    "europe-west1",
+    "europe-west3",
+    "southamerica-east1",
+    "us-central1",
+    "us-east1",
+    "us-east4",
+    "us-west1",
+];
 
 use super::{name::ServiceName, operations::Operations, v2};
 use crate::{
-    api::{call::Call, error::ApiError},
+    api::{call::Call, error::ApiError, page},
     google::Google,
 };
 
@@ -23,6 +41,10 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
         }
         (["v1", "projects", _, "locations", region, rest @ ..], "") => {
             knative(&operations_in(google, call, region), method, rest).await
+        }
+        (["v1", "projects", _, "locations"], "") => {
+            google.iam.require(&call.principal, "run.locations.list", &google.project.name())?;
+            page::list(call, "locations", REGIONS.iter().map(|id| location(google, id)))
         }
         (["v2", "projects", _, "locations", region, "services", rest @ ..], "") => {
             let operations = operations_in(google, call, region);
@@ -53,7 +75,7 @@ async fn knative(
         ("POST", ["services"]) => operations.create().await,
         ("GET", ["services"]) => operations.list(),
         ("GET", ["services", service]) => operations.get(service),
-        ("PUT", ["services", service]) => operations.replace(service),
+        ("PUT", ["services", service]) => operations.replace(service).await,
         ("DELETE", ["services", service]) => operations.delete(service).await,
         ("GET", ["revisions"]) => operations.revisions(),
         ("GET", ["revisions", revision]) => operations.revision(revision),
@@ -81,6 +103,10 @@ fn policy(
         ("POST", "testIamPermissions") => iam.test_permissions(call, &resource),
         _ => Err(call.unknown()),
     }
+}
+
+fn location(google: &Google, id: &str) -> Value {
+    json!({"name": format!("{}/locations/{id}", google.project.name()), "locationId": id})
 }
 
 /// The region that a host stands for: `us-central1-run.googleapis.com`, and here `us-central1-run.localhost`.

@@ -60,7 +60,7 @@ pub(super) struct ObjectMeta {
 #[serde(rename_all = "camelCase")]
 pub(super) struct ServiceSpec {
     pub(super) template: Template,
-    /// All to the latest revision if empty. Nothing is routed by it here.
+    /// All to the latest revision if empty.
     #[serde(default)]
     pub(super) traffic: Vec<TrafficTarget>,
     #[serde(flatten)]
@@ -150,6 +150,12 @@ impl Document {
             return Err(ApiError::invalid_field("spec.template.spec.timeoutSeconds", fault));
         }
         check_annotations(&self.metadata.annotations)?;
+        let shares = self.spec.traffic.iter().filter_map(|target| target.percent);
+        let whole: i64 = shares.fold(0, i64::saturating_add);
+        if !self.spec.traffic.is_empty() && whole != 100 {
+            let fault = format!("adds up to {whole} percent; expected 100.");
+            return Err(ApiError::invalid_field("spec.traffic", fault));
+        }
         if self.spec.traffic.is_empty() {
             self.spec.traffic.push(TrafficTarget {
                 latest_revision: Some(true),
@@ -201,6 +207,17 @@ fn check_annotations(annotations: &BTreeMap<String, String>) -> Result<(), ApiEr
 /// The condition `kind` of a resource that is as it should be, since `since`.
 pub(super) fn condition(kind: &str, since: &str) -> Value {
     json!({"type": kind, "status": "True", "lastTransitionTime": since})
+}
+
+/// The condition `kind` of a resource that is not as it should be, since `since`, and why.
+pub(super) fn failed(kind: &str, since: &str, why: &str) -> Value {
+    json!({
+        "type": kind,
+        "status": "False",
+        "reason": "HealthCheckContainerError",
+        "message": why,
+        "lastTransitionTime": since,
+    })
 }
 
 fn timeout_seconds() -> i64 {

@@ -1,6 +1,6 @@
 //! What the API does to services.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Value, json};
 
@@ -49,11 +49,29 @@ impl Operations<'_> {
         if self.is_dry_run() {
             return Ok(service.document(project));
         }
-        let front_end = FrontEnd::start(self.google, &name, 0).await?;
+        let front_end = FrontEnd::start(self.google, &name, None, 0).await?;
         service.port = front_end.port();
+        let tags = FrontEnd::of_tags(self.google, &mut service, BTreeMap::new()).await?;
+        self.start_newest(&mut service).await;
         let document = service.document(project);
-        run.state().services.insert(name, Deployed::new(service, front_end, project));
+        run.state().services.insert(name, Deployed::new(service, front_end, tags, project));
         Ok(document)
+    }
+
+    /// Starts the newest revision where a program stands behind the service: Cloud Run too looks whether it comes up
+    /// before it gets requests.
+    async fn start_newest(&self, service: &mut Service) {
+        let google = self.google;
+        let Some(program) = google.run.program(&service.name) else { return };
+        let newest = service.revisions.last_mut().filter(|newest| !newest.is_placeholder());
+        if let Some(newest) = newest {
+            let started = google.run.instances.url(google, &service.name, newest, &program).await;
+            newest.failure = started.err().map(|fault| {
+                format!(
+                    "The container did not come up and listen on the port that PORT says: {fault}"
+                )
+            });
+        }
     }
 
     /// Replaces a service's document.
@@ -61,8 +79,10 @@ impl Operations<'_> {
     /// # Errors
     /// 400 for a document that cannot be, 403 also for an account that does not exist, 404 if there is no such
     /// service, 409 for an old version.
-    pub(super) fn replace(&self, id: &str) -> Result<Value, ApiError> {
-        let Google { run, iam, project, .. } = self.google.as_ref();
+    pub(super) async fn replace(&self, id: &str) -> Result<Value, ApiError> {
+        let Google { run, iam, project, changing, .. } = self.google.as_ref();
+        // Two that come at once follow each other, as the version that each is compared with demands.
+        let _changing = changing.lock().await;
         let name = self.name(id)?;
         iam.require(&self.call.principal, "run.services.update", &name.resource(project))?;
         let document = self.document()?;
@@ -71,13 +91,29 @@ impl Operations<'_> {
             return Err(ApiError::invalid_field("metadata.name", fault));
         }
         self.check_account(&document)?;
-        let mut state = run.state();
-        let deployed = state.services.get_mut(&name).ok_or_else(|| name.missing(project))?;
-        let service = deployed.service.replaced(document, self.write())?;
-        let document = service.document(project);
-        if !self.is_dry_run() {
+        let kept = {
+            let state = run.state();
+            let deployed = state.services.get(&name).ok_or_else(|| name.missing(project))?;
+            deployed.service.clone()
+        };
+        let mut service = kept.replaced(document, self.write())?;
+        if self.is_dry_run() {
+            return Ok(service.document(project));
+        }
+        if service.revisions.len() > kept.revisions.len() {
+            self.start_newest(&mut service).await;
+        }
+        let listening = match run.state().services.get_mut(&name) {
+            Some(deployed) => std::mem::take(&mut deployed.tags),
+            None => return Err(name.missing(project)),
+        };
+        let tags = FrontEnd::of_tags(self.google, &mut service, listening).await?;
+        let (document, reachable) = (service.document(project), service.reachable());
+        if let Some(deployed) = run.state().services.get_mut(&name) {
+            deployed.tags = tags;
             deployed.put(service, project);
         }
+        run.instances.keep(&name, &reachable).await;
         Ok(document)
     }
 
@@ -130,7 +166,8 @@ impl Operations<'_> {
         iam.require(&self.call.principal, "run.services.delete", &name.resource(project))?;
         let removed = run.state().services.remove(&name).ok_or_else(|| name.missing(project))?;
         iam.forget(&name.resource(project));
-        removed.front_end.stop().await;
+        removed.stop().await;
+        run.instances.keep(&name, &[]).await;
         Ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
     }
 

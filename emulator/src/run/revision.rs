@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    knative::{API_VERSION, CREATOR, ObjectMeta, Template, condition},
+    knative::{API_VERSION, CREATOR, ObjectMeta, Template, condition, failed},
     name::{ServiceName, letters},
 };
 use crate::{api::error::ApiError, iam::policy, project::Project};
@@ -17,6 +17,9 @@ pub(super) struct Revision {
     pub(super) name: String,
     pub(super) template: Template,
     made: Made,
+    /// Why it does not run, if it does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) failure: Option<String>,
 }
 
 /// How a revision came to be.
@@ -50,7 +53,39 @@ impl Revision {
             }
             None => format!("{prefix}{:05}-{}", made.generation, letters(&made.uid, 3)),
         };
-        Ok(Revision { name, template: template.clone(), made })
+        Ok(Revision { name, template: template.clone(), made, failure: None })
+    }
+
+    /// The environment variables that its container was given. Those that would make the loader run other programs
+    /// are left out: whoever deploys here may run one program, and no other.
+    pub(super) fn settings(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.listed("env")
+            .filter_map(|variable| {
+                Some((variable.get("name")?.as_str()?, variable.get("value")?.as_str()?))
+            })
+            .filter(|(name, _)| !name.starts_with("LD_") && !name.starts_with("DYLD_"))
+    }
+
+    /// Whether it is the page that Google's quickstarts deploy: no program of the developer's is behind that.
+    ///
+    /// Source: <https://cloud.google.com/run/docs/quickstarts/deploy-container>.
+    pub(super) fn is_placeholder(&self) -> bool {
+        let container = self.template.spec.containers.first();
+        container.is_some_and(|container| {
+            let image = container.image.split([':', '@']).next().unwrap_or_default();
+            image == "us-docker.pkg.dev/cloudrun/container/hello"
+        })
+    }
+
+    /// The arguments that its container was given.
+    pub(super) fn arguments(&self) -> impl Iterator<Item = &str> {
+        self.listed("args").filter_map(Value::as_str)
+    }
+
+    fn listed(&self, field: &str) -> impl Iterator<Item = &Value> {
+        let container = self.template.spec.containers.first();
+        let list = container.and_then(|container| container.rest.get(field)?.as_array());
+        list.into_iter().flatten()
     }
 
     /// Its metadata as answers have it.
@@ -89,7 +124,10 @@ impl Revision {
     ) -> Value {
         let since = self.made.at.to_string();
         let mut conditions = ["Ready", "ContainerHealthy", "ResourcesAvailable"]
-            .map(|kind| condition(kind, &since))
+            .map(|kind| match &self.failure {
+                Some(failure) if kind != "ResourcesAvailable" => failed(kind, &since, failure),
+                _ => condition(kind, &since),
+            })
             .to_vec();
         conditions.push(if is_active {
             condition("Active", &since)

@@ -66,9 +66,10 @@ pub(crate) async fn put(
     google.run.close().await;
     let mut restored = BTreeMap::new();
     for (name, mut service) in services {
-        let front_end = FrontEnd::start(google, &name, service.port).await?;
+        let front_end = FrontEnd::start(google, &name, None, service.port).await?;
         service.port = front_end.port();
-        restored.insert(name, Deployed::new(service, front_end, &google.project));
+        let tags = FrontEnd::of_tags(google, &mut service, BTreeMap::new()).await?;
+        restored.insert(name, Deployed::new(service, front_end, tags, &google.project));
     }
     google.run.state().services = restored;
     Ok(())

@@ -1,13 +1,14 @@
 //! One service: what its client sent, and what the server adds to it.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     knative::{
-        CREATOR, Document, ObjectMeta, ServiceSpec, custom_audiences, is_invoker_check_disabled,
+        CREATOR, Document, ObjectMeta, ServiceSpec, TrafficTarget, custom_audiences,
+        is_invoker_check_disabled,
     },
     name::ServiceName,
     revision::{Made, Revision},
@@ -37,6 +38,9 @@ pub(super) struct Service {
     pub(super) spec: ServiceSpec,
     /// The newest last; there is always one.
     pub(super) revisions: Vec<Revision>,
+    /// Where the front ends of its tags listen.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) tag_ports: BTreeMap<String, u16>,
 }
 
 /// What the front end goes by.
@@ -72,9 +76,16 @@ impl Service {
         metadata.uid = uuid::random()?;
         metadata.creation_timestamp = write.at.to_string();
         metadata.annotations.insert(CREATOR.to_owned(), email(write.by));
-        let revisions = Vec::new();
-        let service =
-            Service { name, port: 0, writes: 0, written_at: write.at, metadata, spec, revisions };
+        let service = Service {
+            name,
+            port: 0,
+            writes: 0,
+            written_at: write.at,
+            metadata,
+            spec,
+            revisions: Vec::new(),
+            tag_ports: BTreeMap::new(),
+        };
         service.written(true, write)
     }
 
@@ -131,12 +142,66 @@ impl Service {
             }
             self.revisions.push(revision);
         }
+        for target in &self.spec.traffic {
+            if let Some(name) = &target.revision_name
+                && self.revision_of(name).is_none()
+            {
+                let fault = format!("names the revision {name:?}, which does not exist.");
+                return Err(ApiError::invalid_field("spec.traffic", fault));
+            }
+        }
         Ok(self)
     }
 
     /// The newest revision's name.
     pub(super) fn latest(&self) -> &str {
         self.revisions.last().map_or("", |newest| newest.name.as_str())
+    }
+
+    /// The newest that runs: it is what "the latest" in traffic means.
+    pub(super) fn latest_ready(&self) -> Option<&Revision> {
+        self.revisions.iter().rfind(|revision| revision.failure.is_none())
+    }
+
+    pub(super) fn revision_of(&self, name: &str) -> Option<&Revision> {
+        self.revisions.iter().find(|revision| revision.name == name)
+    }
+
+    /// The revision that a line of its traffic leads to.
+    pub(super) fn target(&self, target: &TrafficTarget) -> Option<&Revision> {
+        match &target.revision_name {
+            Some(name) if target.latest_revision != Some(true) => self.revision_of(name),
+            _ => self.latest_ready(),
+        }
+    }
+
+    /// The revision that the request of that number goes to: shares of a hundred, spread evenly.
+    pub(super) fn serving(&self, request: u64) -> Option<&Revision> {
+        // 61 and 100 have no common factor, so that each number below 100 comes once in a hundred requests.
+        let lot = request.wrapping_mul(61) % 100;
+        let mut sum = 0;
+        self.spec
+            .traffic
+            .iter()
+            .find(|target| {
+                sum += target.percent.unwrap_or_default().unsigned_abs();
+                lot < sum
+            })
+            .and_then(|target| self.target(target))
+    }
+
+    /// The revision that a tag leads to.
+    pub(super) fn tagged(&self, tag: &str) -> Option<&Revision> {
+        let mut traffic = self.spec.traffic.iter();
+        self.target(traffic.find(|target| target.tag.as_deref() == Some(tag))?)
+    }
+
+    /// The names of the revisions that requests can reach.
+    pub(super) fn reachable(&self) -> Vec<String> {
+        let targets = self.spec.traffic.iter();
+        let reached =
+            targets.filter(|one| one.tag.is_some() || one.percent.unwrap_or_default() > 0);
+        reached.filter_map(|one| Some(self.target(one)?.name.clone())).collect()
     }
 
     /// Where it is reached here.

@@ -1,9 +1,9 @@
-//! Services as answers show them: ready at once with whatever was asked for.
+//! Services as answers show them.
 
 use serde_json::{Value, json};
 
 use super::{
-    knative::{API_VERSION, INGRESS, ObjectMeta, TrafficTarget, condition},
+    knative::{API_VERSION, INGRESS, ObjectMeta, TrafficTarget, condition, failed},
     revision::Revision,
     service::Service,
 };
@@ -27,14 +27,24 @@ impl Service {
         metadata
     }
 
-    /// The whole document as answers have it: whatever was asked for is so at once.
+    /// The whole document as answers have it.
     pub(super) fn document(&self, project: &Project) -> Value {
         let since = self.written_at.to_string();
-        let latest = self.latest();
+        let newest = self.revisions.last();
+        let failure = newest.and_then(|newest| {
+            let failure = newest.failure.as_ref()?;
+            Some(format!(
+                "Revision '{}' is not ready and cannot serve traffic. {failure}",
+                newest.name
+            ))
+        });
         let conditions =
-            ["Ready", "ConfigurationsReady", "RoutesReady"].map(|kind| condition(kind, &since));
+            ["Ready", "ConfigurationsReady", "RoutesReady"].map(|kind| match &failure {
+                Some(failure) if kind != "RoutesReady" => failed(kind, &since, failure),
+                _ => condition(kind, &since),
+            });
         let traffic: Vec<Value> =
-            self.spec.traffic.iter().map(|target| self.traffic_status(target, project)).collect();
+            self.spec.traffic.iter().map(|target| self.traffic_status(target)).collect();
         json!({
             "apiVersion": API_VERSION,
             "kind": "Service",
@@ -43,8 +53,8 @@ impl Service {
             "status": {
                 "observedGeneration": self.metadata.generation,
                 "conditions": conditions,
-                "latestReadyRevisionName": latest,
-                "latestCreatedRevisionName": latest,
+                "latestReadyRevisionName": self.latest_ready().map(|revision| &revision.name),
+                "latestCreatedRevisionName": self.latest(),
                 "traffic": traffic,
                 "url": self.url(),
                 "address": {"url": self.url()},
@@ -54,22 +64,17 @@ impl Service {
 
     /// A revision's document as answers have it.
     pub(super) fn revision(&self, revision: &Revision, project: &Project) -> Value {
-        let is_active = self.spec.traffic.iter().any(|target| {
-            let named = target.revision_name.as_deref();
-            let latest = Some(self.latest()).filter(|_| target.latest_revision == Some(true));
-            latest.or(named) == Some(revision.name.as_str())
-        });
+        let is_active = self.reachable().contains(&revision.name);
         revision.document(&self.name, project, is_active)
     }
 
-    fn traffic_status(&self, target: &TrafficTarget, project: &Project) -> Value {
+    fn traffic_status(&self, target: &TrafficTarget) -> Value {
         let mut status = json!(target);
         if target.latest_revision == Some(true) {
-            status["revisionName"] = self.latest().into();
+            status["revisionName"] = json!(self.latest_ready().map(|revision| &revision.name));
         }
-        if let (Some(tag), Some(url)) = (&target.tag, self.name.public_urls(project).first()) {
-            // Nothing listens there: a tag has no address of its own here.
-            status["url"] = url.replacen("https://", &format!("https://{tag}---"), 1).into();
+        if let Some(port) = target.tag.as_ref().and_then(|tag| self.tag_ports.get(tag)) {
+            status["url"] = format!("http://127.0.0.1:{port}").into();
         }
         status
     }

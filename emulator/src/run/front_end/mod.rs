@@ -10,6 +10,7 @@ mod refusal;
 mod trace;
 
 use std::{
+    collections::BTreeMap,
     net::SocketAddr,
     sync::{Arc, Weak},
 };
@@ -21,7 +22,7 @@ use actix_web::{
 };
 use reqwest::Client;
 
-use super::{Behind, name::ServiceName};
+use super::{Behind, Route, name::ServiceName, service::Service};
 use crate::{
     error::Error,
     google::Google,
@@ -41,6 +42,8 @@ struct Gate {
     /// Weak, for it is Google's side that holds the front end.
     google: Weak<Google>,
     name: ServiceName,
+    /// Of the revision that it leads to; `None` shares out as the service's traffic says.
+    tag: Option<String>,
     client: Client,
 }
 
@@ -52,6 +55,7 @@ impl FrontEnd {
     pub(super) async fn start(
         google: &Arc<Google>,
         name: &ServiceName,
+        tag: Option<&str>,
         port: u16,
     ) -> Result<FrontEnd, Error> {
         let bound = bind_loopback(port).or_else(|_| bind_loopback(0))?;
@@ -59,6 +63,7 @@ impl FrontEnd {
         let gate = Data::new(Gate {
             google: Arc::downgrade(google),
             name: name.clone(),
+            tag: tag.map(str::to_owned),
             client: proxy::client()?,
         });
         let server = LocalServer::start(bound, move |config| {
@@ -66,6 +71,28 @@ impl FrontEnd {
         })
         .await?;
         Ok(FrontEnd { address, server })
+    }
+
+    /// One for each tag of the service, which learns their ports; those that listen already stay.
+    ///
+    /// # Errors
+    /// As [`start`](FrontEnd::start).
+    pub(super) async fn of_tags(
+        google: &Arc<Google>,
+        service: &mut Service,
+        mut listening: BTreeMap<String, FrontEnd>,
+    ) -> Result<BTreeMap<String, FrontEnd>, Error> {
+        let mut tags = BTreeMap::new();
+        for tag in service.spec.traffic.iter().filter_map(|target| target.tag.as_ref()) {
+            let before = service.tag_ports.get(tag).copied().unwrap_or_default();
+            let front_end = match listening.remove(tag) {
+                Some(front_end) => front_end,
+                None => FrontEnd::start(google, &service.name, Some(tag), before).await?,
+            };
+            tags.insert(tag.clone(), front_end);
+        }
+        service.tag_ports = tags.iter().map(|(tag, one)| (tag.clone(), one.port())).collect();
+        Ok(tags)
     }
 
     /// Where it listens.
@@ -86,20 +113,35 @@ async fn serve(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> Http
     let Some(google) = gate.google.upgrade() else {
         return refusal::unavailable("the emulator stops");
     };
-    let Some((settings, behind)) = google.run.route(&gate.name) else {
+    let tag = gate.tag.as_deref();
+    let Some(Route { settings, revision, behind }) = google.run.route(&gate.name, tag) else {
         return refusal::not_found(request.path());
     };
     if let Err(refused) = access::check(&google, &settings, &gate.name, request.headers()).await {
         return refusal::refused(&refused, request.path());
     }
+    let url = match (behind, &revision) {
+        (Some(Behind::Url(url)), _) => url,
+        (Some(Behind::Program(_)), Some(revision)) if revision.is_placeholder() => {
+            return HttpResponse::Ok()
+                .body("It's running: Google's placeholder would answer this.\n");
+        }
+        (Some(Behind::Program(program)), Some(revision)) => {
+            match google.run.instances.url(&google, &gate.name, revision, &program).await {
+                Ok(url) => url,
+                Err(fault) => return refusal::unavailable(&fault),
+            }
+        }
+        (Some(Behind::Program(_)), None) => return refusal::unavailable("no revision is ready"),
+        (None, _) => {
+            let id = &gate.name.id;
+            return refusal::unavailable(&format!(
+                "nothing stands behind {id}; pass --run {id}=URL with the address of your program, or --run {id}=PROGRAM"
+            ));
+        }
+    };
     // What goes on in the container is no longer Google's side.
     drop(google);
-    let Some(Behind::Url(url)) = behind else {
-        let id = &gate.name.id;
-        return refusal::unavailable(&format!(
-            "nothing stands behind {id}; pass --run {id}=URL with the address of your program"
-        ));
-    };
     let mut outgoing = match proxy::request(&request, payload, &url) {
         Ok(outgoing) => outgoing,
         Err(status) => return refusal::of_status(status),
