@@ -4,9 +4,14 @@ use crate::copied::Copied;
 
 const WHOLE: [&str; 4] = ["parcel-desk", "acme-prod", "us-east1", "scheduler,pubsub"];
 
-/// Rust's own types of that name.
-const CHANNELS: [&str; 4] =
-    ["watch::Receiver", "mpsc::Receiver", "broadcast::Receiver", "mpsc::UnboundedReceiver"];
+/// Rust's own types of that name, and what OpenTelemetry's collector calls its sources.
+const OTHERS: [&str; 5] = [
+    "watch::Receiver",
+    "mpsc::Receiver",
+    "broadcast::Receiver",
+    "mpsc::UnboundedReceiver",
+    "receivers:",
+];
 
 #[test]
 fn a_generated_project_has_no_trace_of_the_template_and_resolves_as_locked() {
@@ -15,8 +20,8 @@ fn a_generated_project_has_no_trace_of_the_template_and_resolves_as_locked() {
     assert_eq!((code, &*err), (Some(0), ""), "{out}");
     for (path, bytes) in copied.files() {
         let mut text = String::from_utf8_lossy(&bytes).into_owned();
-        for channel in CHANNELS {
-            text = text.replace(channel, "");
+        for other in OTHERS {
+            text = text.replace(other, "");
         }
         let text = format!("{}\n{text}", path.display()).to_lowercase();
         for trace in ["receiver", "cargo-generate", "cargo generate", "begin template", "skeleton"]
