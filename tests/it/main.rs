@@ -49,6 +49,7 @@ mod peers;
 mod whole_way;
 
 mod gateways;
+
 mod probe;
 
 mod new_job;
@@ -56,3 +57,5 @@ mod new_job;
 // begin template
 mod skeleton;
 // end template
+
+mod shipping;
