@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use crate::project::Project;
 
 /// The APIs that gcloud asks under a prefix of their own, as its `api_endpoint_overrides` name them.
-const APIS: [&str; 12] = [
+const APIS: [&str; 13] = [
     "appengine",
     "artifactregistry",
+    "cloudbilling",
     "cloudbuild",
     "cloudfunctions",
     "cloudresourcemanager",

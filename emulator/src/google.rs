@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
-    attempts::Attempts, clock::Clock, environment::Environment, error::Error, faults::Faults,
-    history::History, iam::Iam, issuer::Authority, project::Project, pubsub::PubSub, run::Run,
-    scheduler::Scheduler, tasks::Tasks, tokens::Tokens,
+    attempts::Attempts, clock::Clock, cloud_build::Builds, environment::Environment, error::Error,
+    faults::Faults, history::History, iam::Iam, issuer::Authority, project::Project,
+    pubsub::PubSub, registry::Registry, run::Run, scheduler::Scheduler, service_usage::Apis,
+    storage::Storage, tasks::Tasks, tokens::Tokens,
 };
 
 /// Google's side. One is shared by the control plane and by what it set going.
@@ -27,6 +28,12 @@ pub(crate) struct Google {
     pub(crate) tasks: Tasks,
     pub(crate) pubsub: PubSub,
     pub(crate) run: Run,
+    pub(crate) builds: Builds,
+    pub(crate) registry: Registry,
+    pub(crate) storage: Storage,
+    pub(crate) apis: Apis,
+    /// Whether somebody pays for the project.
+    pub(crate) has_billing: bool,
     /// Held while all is replaced, and by what must not fall in the midst of that.
     pub(crate) changing: Mutex<()>,
     /// What schedules, queues and subscriptions run on.
@@ -54,6 +61,11 @@ impl Google {
             tasks: Tasks::default(),
             pubsub: PubSub::default(),
             run: Run::new(options.run),
+            builds: Builds::new(options.run_builds),
+            registry: Registry::default(),
+            storage: Storage::default(),
+            apis: Apis::new(!options.apis_disabled),
+            has_billing: !options.billing_disabled,
             changing: Mutex::default(),
             runtime,
         })

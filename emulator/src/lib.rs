@@ -44,6 +44,14 @@ mod tasks;
 
 mod pubsub;
 
+mod cloud_build;
+
+mod registry;
+
+mod storage;
+
+mod service_usage;
+
 mod passthrough;
 
 mod tokens;
@@ -97,6 +105,7 @@ mod testing;
 
 pub use account::Account;
 pub use clock::Clock;
+pub use cloud_build::RunBuilds;
 pub use control::RunningEmulator;
 pub use emulator::{Emulator, Options};
 pub use environment::Environment;

@@ -12,8 +12,11 @@ use crate::{
     google::Google,
     project::Project,
     pubsub::PubSub,
+    registry::Registry,
     run,
     scheduler::Scheduler,
+    service_usage::Apis,
+    storage::Storage,
     tasks::Tasks,
 };
 
@@ -32,6 +35,9 @@ pub(crate) struct State {
     tasks: Value,
     pubsub: Value,
     run: Value,
+    registry: Value,
+    storage: Value,
+    apis: Value,
 }
 
 /// All of it as it is now.
@@ -44,6 +50,9 @@ pub(crate) fn export(google: &Google) -> State {
         tasks: google.tasks.export(),
         pubsub: google.pubsub.export(),
         run: google.run.export(),
+        registry: google.registry.export(),
+        storage: google.storage.export(),
+        apis: google.apis.export(),
     }
 }
 
@@ -80,12 +89,18 @@ async fn read_and_put(google: Arc<Google>, state: State) -> Result<(), ApiError>
     let _changing = google.changing.lock().await;
     let iam = google.iam.read(state.iam)?;
     let run = run::read(google, state.run)?;
+    let registry = Registry::read(state.registry)?;
+    let storage = Storage::read(state.storage)?;
+    let apis = Apis::read(state.apis)?;
     let pubsub = PubSub::read(google, state.pubsub)?;
     let tasks = Tasks::read(google, state.tasks)?;
     let scheduler = Scheduler::read(google, state.scheduler)?;
     // In the order in which parts refer to others: accounts first, then what is called, then who calls.
     google.iam.put(iam);
     google.tokens.revoke_all();
+    google.apis.put(apis);
+    google.registry.put(registry);
+    google.storage.put(storage);
     run::put(google, run).await?;
     PubSub::put(google, pubsub);
     Tasks::put(google, tasks);

@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod copied;
+
 mod wire;
 
 mod senders;
@@ -47,3 +49,17 @@ mod sender_scripts;
 mod fire_script;
 
 mod peers;
+
+mod whole_way;
+
+mod gateways;
+
+mod probe;
+
+mod new_job;
+
+// begin template
+mod skeleton;
+// end template
+
+mod shipping;

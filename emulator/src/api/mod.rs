@@ -20,7 +20,10 @@ use self::{
     call::Call,
     error::{ApiError, Code},
 };
-use crate::{control, google::Google, iam, issuer, passthrough, pubsub, run, scheduler, tasks};
+use crate::{
+    cloud_build, control, google::Google, iam, issuer, passthrough, pubsub, registry, run,
+    scheduler, service_usage, storage, tasks,
+};
 
 /// Above the largest publish request (10 MB, a third more in base64).
 const MAX_BODY_BYTES: usize = 16 << 20;
@@ -46,6 +49,10 @@ enum Service {
     IamCredentials,
     Project,
     Run,
+    Usage,
+    Registry,
+    Storage,
+    Builds,
     Other,
 }
 
@@ -60,10 +67,29 @@ impl Service {
             "iamcredentials" => Service::IamCredentials,
             "cloudresourcemanager" => Service::Project,
             "run" => Service::Run,
-            "serviceusage" | "artifactregistry" | "cloudbuild" | "cloudfunctions" | "storage"
-            | "appengine" | "upload" | "resumable" => Service::Other,
+            "serviceusage" => Service::Usage,
+            "artifactregistry" => Service::Registry,
+            "storage" | "upload" | "resumable" => Service::Storage,
+            "cloudbuild" => Service::Builds,
+            "cloudbilling" | "cloudfunctions" | "appengine" => Service::Other,
             _ => return None,
         })
+    }
+
+    /// What has to be enabled for it; nothing where that is not looked at.
+    fn api(self) -> &'static str {
+        match self {
+            Service::Scheduler => "cloudscheduler",
+            Service::Tasks => "cloudtasks",
+            Service::PubSub => "pubsub",
+            Service::Iam => "iam",
+            Service::IamCredentials => "iamcredentials",
+            Service::Run => "run",
+            Service::Registry => "artifactregistry",
+            Service::Storage => "storage",
+            Service::Builds => "cloudbuild",
+            Service::Project | Service::Usage | Service::Other => "",
+        }
     }
 
     /// By the resource, where there is no prefix.
@@ -126,7 +152,9 @@ async fn answer(
         Err(fault) => return fault.response(),
     };
     let mut call = Call::new(&request, rest, body, principal);
-    let answered = match in_project(&google, &mut call) {
+    let allowed = in_project(&google, &mut call)
+        .and_then(|()| google.apis.require(service.map_or("", Service::api), &google.project));
+    let answered = match allowed {
         Ok(()) => match service {
             Some(Service::Scheduler) => scheduler::api::answer(&google, &call).await,
             Some(Service::Tasks) => tasks::api::answer(&google, &call).await,
@@ -135,6 +163,10 @@ async fn answer(
             Some(Service::IamCredentials) => iam::credentials::answer(&google, &call).await,
             Some(Service::Project) => iam::project::answer(&google, &call).await,
             Some(Service::Run) => run::api::answer(&google, &call).await,
+            Some(Service::Usage) => service_usage::answer(&google, &call),
+            Some(Service::Registry) => registry::answer(&google, &call),
+            Some(Service::Builds) => cloud_build::answer(&google, &call),
+            Some(Service::Storage) => storage::answer(&google, &call),
             Some(Service::Other) => {
                 let answered = passthrough::answer(&google, &call).await;
                 let status = answered.as_ref().map_or_else(ApiError::http_status, |_| 200);

@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use emulator::{Behind, Emulator, Error, Options, Project};
+use emulator::{Behind, Emulator, Error, Options, Project, RunBuilds};
 
 use super::{name_value, values};
 
@@ -33,6 +33,15 @@ pub(crate) struct Args {
     /// given more than once
     #[arg(long, value_name = "NAME=URL|PROGRAM", value_parser = name_value::behind)]
     run: Vec<(String, Behind)>,
+    /// Run the steps of builds on this machine, without their images (whoever reaches the port can run anything)
+    #[arg(long)]
+    run_builds: bool,
+    /// Start with no API enabled, as a fresh project
+    #[arg(long)]
+    no_apis: bool,
+    /// Start as a project that nobody pays for
+    #[arg(long)]
+    no_billing: bool,
     /// Resources to start with, as `emulator export` printed them
     #[arg(long, value_name = "FILE")]
     state: Option<PathBuf>,
@@ -46,6 +55,9 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         project: Project { id: args.project, number: args.project_number },
         legacy_agents: args.legacy_agents,
         run: args.run,
+        run_builds: args.run_builds.then(RunBuilds::default),
+        apis_disabled: args.no_apis,
+        billing_disabled: args.no_billing,
         ..Options::default()
     })
     .await?;

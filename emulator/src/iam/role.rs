@@ -184,6 +184,8 @@ const ROLES: &[(&str, &[&str])] = &[
         ],
     ),
     ("roles/run.invoker", &["run.routes.invoke"]),
+    ("roles/storage.admin", &["storage."]),
+    ("roles/storage.objectViewer", &["storage.objects.get", "storage.objects.list"]),
     ("roles/run.servicesInvoker", &["run.routes.invoke"]),
     (
         "roles/run.sourceDeveloper",

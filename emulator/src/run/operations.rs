@@ -63,7 +63,8 @@ impl Operations<'_> {
     async fn start_newest(&self, service: &mut Service) {
         let google = self.google;
         let Some(program) = google.run.program(&service.name) else { return };
-        if let Some(newest) = service.revisions.last_mut() {
+        let newest = service.revisions.last_mut().filter(|newest| !newest.is_placeholder());
+        if let Some(newest) = newest {
             let started = google.run.instances.url(google, &service.name, newest, &program).await;
             newest.failure = started.err().map(|fault| {
                 format!(

@@ -66,6 +66,17 @@ impl Revision {
             .filter(|(name, _)| !name.starts_with("LD_") && !name.starts_with("DYLD_"))
     }
 
+    /// Whether it is the page that Google's quickstarts deploy: no program of the developer's is behind that.
+    ///
+    /// Source: <https://cloud.google.com/run/docs/quickstarts/deploy-container>.
+    pub(super) fn is_placeholder(&self) -> bool {
+        let container = self.template.spec.containers.first();
+        container.is_some_and(|container| {
+            let image = container.image.split([':', '@']).next().unwrap_or_default();
+            image == "us-docker.pkg.dev/cloudrun/container/hello"
+        })
+    }
+
     /// The arguments that its container was given.
     pub(super) fn arguments(&self) -> impl Iterator<Item = &str> {
         self.listed("args").filter_map(Value::as_str)

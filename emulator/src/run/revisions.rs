@@ -16,15 +16,16 @@ impl Operations<'_> {
     /// 403 and 404.
     pub(super) fn revision(&self, id: &str) -> Result<Value, ApiError> {
         let Google { run, iam, project, .. } = self.google.as_ref();
-        iam.require(&self.call.principal, "run.revisions.get", &project.name())?;
+        let may = |resource: &str| iam.require(&self.call.principal, "run.revisions.get", resource);
         let services = self.of_region(run.state().services.values().map(|one| &one.service));
-        services
-            .iter()
-            .find_map(|service| {
-                let revision = service.revisions.iter().find(|revision| revision.name == id)?;
-                Some(service.revision(revision, project))
-            })
-            .ok_or_else(|| missing("REVISION", id, self.region, project))
+        let found = services.iter().find_map(|service| Some((service, service.revision_of(id)?)));
+        let Some((service, revision)) = found else {
+            may(&project.name())?;
+            return Err(missing("REVISION", id, self.region, project));
+        };
+        // A role on a service holds for its revisions.
+        may(&service.name.resource(project))?;
+        Ok(service.revision(revision, project))
     }
 
     pub(super) fn revisions(&self) -> Result<Value, ApiError> {

@@ -36,7 +36,15 @@ impl Iam {
         resource: &str,
     ) -> Result<Value, ApiError> {
         self.require(&call.principal, permission, resource)?;
-        let SetRequest { policy: given, .. } = call.json()?;
+        let SetRequest { policy, .. } = call.json()?;
+        self.put_policy(policy, resource)
+    }
+
+    /// Puts a policy in the place of the one that it was made from.
+    ///
+    /// # Errors
+    /// 400 if it cannot be, 409 if its etag is old.
+    pub(crate) fn put_policy(&self, given: Policy, resource: &str) -> Result<Value, ApiError> {
         let bindings = self.checked(given.bindings, resource)?;
         if !matches!(given.version, 0 | 1 | 3) {
             let said = format!("{} is not valid; expected 0, 1 or 3.", given.version);

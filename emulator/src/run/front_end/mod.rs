@@ -122,6 +122,10 @@ async fn serve(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> Http
     }
     let url = match (behind, &revision) {
         (Some(Behind::Url(url)), _) => url,
+        (Some(Behind::Program(_)), Some(revision)) if revision.is_placeholder() => {
+            return HttpResponse::Ok()
+                .body("It's running: Google's placeholder would answer this.\n");
+        }
         (Some(Behind::Program(program)), Some(revision)) => {
             match google.run.instances.url(&google, &gate.name, revision, &program).await {
                 Ok(url) => url,

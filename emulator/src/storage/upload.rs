@@ -1,32 +1,17 @@
-//! Cloud Storage, as far as `gcloud builds submit DIR` goes: a bucket that is there, and uploads that are counted and
-//! forgotten.
+//! Uploads as gcloud makes them: metadata and content in one request.
 //!
 //! Source: <https://cloud.google.com/storage/docs/uploading-objects#multipart>.
 
+use actix_web::web::Bytes;
 use serde_json::{Value, json};
 
-use crate::{
-    api::{call::Call, error::ApiError},
-    project::Project,
-};
+use crate::api::{call::Call, error::ApiError};
 
-/// A bucket of the project.
-pub(super) fn bucket(project: &Project, name: &str) -> Value {
-    json!({
-        "kind": "storage#bucket",
-        "id": name,
-        "name": name,
-        "projectNumber": project.number.to_string(),
-        "location": "US",
-        "storageClass": "STANDARD",
-    })
-}
-
-/// The object that a multipart upload makes: gcloud compares its size with what it sent.
+/// The name and the content of the object that a multipart upload makes.
 ///
 /// # Errors
 /// 400 if the body is not of two parts, or neither query nor metadata name the object.
-pub(super) fn upload(bucket: &str, call: &Call) -> Result<Value, ApiError> {
+pub(super) fn read(call: &Call) -> Result<(String, Bytes), ApiError> {
     let Some((metadata, content)) = parts(&call.body) else {
         return Err(ApiError::invalid(
             "The body is no multipart upload: metadata as JSON, then the content.",
@@ -39,15 +24,20 @@ pub(super) fn upload(bucket: &str, call: &Call) -> Result<Value, ApiError> {
     let name = name.filter(|name| !name.is_empty()).ok_or_else(|| {
         ApiError::invalid_field("name", "The object's name is required, as a query parameter.")
     })?;
-    Ok(json!({
+    Ok((name.to_owned(), call.body.slice_ref(content)))
+}
+
+/// An object as answers show it: gcloud compares its size with what it sent.
+pub(super) fn object(bucket: &str, name: &str, bytes: usize) -> Value {
+    json!({
         "kind": "storage#object",
         "id": format!("{bucket}/{name}/1"),
         "name": name,
         "bucket": bucket,
         "generation": "1",
         "metageneration": "1",
-        "size": content.len().to_string(),
-    }))
+        "size": bytes.to_string(),
+    })
 }
 
 /// The contents of both parts of a `multipart/related` body (RFC 2046 §5.1.1), whose first line is the delimiter.
@@ -84,13 +74,13 @@ mod tests {
     use super::*;
     use crate::iam::Principal;
 
-    fn uploaded(uri: &str, body: Vec<u8>) -> Result<Value, ApiError> {
+    fn uploaded(uri: &str, body: Vec<u8>) -> Result<(String, Bytes), ApiError> {
         let request = TestRequest::post().uri(uri).to_http_request();
-        upload("bucket", &Call::new(&request, "/x", body.into(), Principal::Developer))
+        read(&Call::new(&request, "/x", body.into(), Principal::Developer))
     }
 
     #[test]
-    fn an_object_has_the_size_of_what_was_sent() {
+    fn an_upload_is_what_was_sent() {
         for line in ["\r\n", "\n"] {
             let content = b"\x1f\x8b--content\r\n\r\n with its own\n";
             let mut body = [
@@ -109,9 +99,8 @@ mod tests {
             body.extend_from_slice(format!("{line}--==boundary==--{line}").as_bytes());
             for (uri, name) in [("/x", "source/1.tgz"), ("/x?name=source%2F2.tgz", "source/2.tgz")]
             {
-                let object = uploaded(uri, body.clone()).unwrap();
-                assert_eq!(object["size"], content.len().to_string());
-                assert_eq!(object["name"], name);
+                let (named, read) = uploaded(uri, body.clone()).unwrap();
+                assert_eq!((&*named, &*read), (name, &content[..]));
             }
         }
     }
