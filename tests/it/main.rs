@@ -63,3 +63,5 @@ mod skeleton;
 // end template
 
 mod shipping;
+
+mod deploy_settings;
