@@ -20,10 +20,10 @@ struct Project(Gcloud);
 
 impl Project {
     async fn start() -> Option<Project> {
-        let receiver = Behind::Program(env!("CARGO_BIN_EXE_receiver").into());
+        let program = Behind::Program(env!("CARGO_BIN_EXE_receiver").into());
         let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/tools");
         let options = Options {
-            run: vec![("receiver".to_owned(), receiver)],
+            run: vec![("receiver".to_owned(), program)],
             run_builds: Some(RunBuilds { tools: Some(tools) }),
             apis_disabled: true,
             ..Options::default()
