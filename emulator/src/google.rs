@@ -59,7 +59,7 @@ impl Google {
             scheduler: Scheduler::default(),
             tasks: Tasks::default(),
             pubsub: PubSub::default(),
-            run: Run::new(options.run),
+            run: Run::new(options.run)?,
             registry: Registry::default(),
             storage: Storage::default(),
             apis: Apis::new(!options.apis_disabled),
