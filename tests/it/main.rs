@@ -43,3 +43,5 @@ mod seed_story;
 mod faults;
 
 mod peers;
+
+mod cloud_run;
