@@ -65,3 +65,5 @@ mod skeleton;
 mod shipping;
 
 mod deploy_settings;
+
+mod cloud_run;
