@@ -13,6 +13,7 @@ use crate::{
     account::Account,
     api,
     clock::Clock,
+    cloud_build::RunBuilds,
     environment::Environment,
     error::Error,
     faults::{Fault, SetFault},
@@ -42,6 +43,8 @@ pub struct Options {
     pub legacy_agents: bool,
     /// Where Cloud Run services' requests go: the service's name and what stands behind it.
     pub run: Vec<(String, Behind)>,
+    /// Whether builds' steps are run on this machine; else every build succeeds and does nothing.
+    pub run_builds: Option<RunBuilds>,
     /// Whether the project is fresh, and has none of the APIs enabled.
     pub apis_disabled: bool,
     /// Whether nobody pays for the project.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
-    attempts::Attempts, clock::Clock, environment::Environment, error::Error, faults::Faults,
-    history::History, iam::Iam, issuer::Authority, project::Project, pubsub::PubSub,
-    registry::Registry, run::Run, scheduler::Scheduler, service_usage::Apis, storage::Storage,
-    tasks::Tasks, tokens::Tokens,
+    attempts::Attempts, clock::Clock, cloud_build::Builds, environment::Environment, error::Error,
+    faults::Faults, history::History, iam::Iam, issuer::Authority, project::Project,
+    pubsub::PubSub, registry::Registry, run::Run, scheduler::Scheduler, service_usage::Apis,
+    storage::Storage, tasks::Tasks, tokens::Tokens,
 };
 
 /// Google's side. One is shared by the control plane and by what it set going.
@@ -28,6 +28,7 @@ pub(crate) struct Google {
     pub(crate) tasks: Tasks,
     pub(crate) pubsub: PubSub,
     pub(crate) run: Run,
+    pub(crate) builds: Builds,
     pub(crate) registry: Registry,
     pub(crate) storage: Storage,
     pub(crate) apis: Apis,
@@ -60,6 +61,7 @@ impl Google {
             tasks: Tasks::default(),
             pubsub: PubSub::default(),
             run: Run::new(options.run)?,
+            builds: Builds::new(options.run_builds),
             registry: Registry::default(),
             storage: Storage::default(),
             apis: Apis::new(!options.apis_disabled),

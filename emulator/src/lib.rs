@@ -44,6 +44,8 @@ mod tasks;
 
 mod pubsub;
 
+mod cloud_build;
+
 mod registry;
 
 mod storage;
@@ -103,6 +105,7 @@ mod testing;
 
 pub use account::Account;
 pub use clock::Clock;
+pub use cloud_build::RunBuilds;
 pub use control::RunningEmulator;
 pub use emulator::{Emulator, Options};
 pub use environment::Environment;

@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod copied;
+
 mod wire;
 
 mod senders;
@@ -42,6 +44,24 @@ mod seed_story;
 
 mod faults;
 
+mod sender_scripts;
+
+mod fire_script;
+
 mod peers;
 
 mod cloud_run;
+
+mod whole_way;
+
+mod gateways;
+
+mod probe;
+
+mod new_job;
+
+// begin template
+mod skeleton;
+// end template
+
+mod shipping;

@@ -22,8 +22,8 @@ use self::{
     error::{ApiError, Code},
 };
 use crate::{
-    control, google::Google, iam, issuer, passthrough, pubsub, registry, run, scheduler,
-    service_usage, storage, tasks,
+    cloud_build, control, google::Google, iam, issuer, passthrough, pubsub, registry, run,
+    scheduler, service_usage, storage, tasks,
 };
 
 /// Above the largest publish request (10 MB, a third more in base64).
@@ -53,6 +53,7 @@ enum Service {
     Usage,
     Registry,
     Storage,
+    Builds,
     Other,
 }
 
@@ -70,7 +71,8 @@ impl Service {
             "serviceusage" => Service::Usage,
             "artifactregistry" => Service::Registry,
             "storage" | "upload" | "resumable" => Service::Storage,
-            "cloudbilling" | "cloudbuild" | "cloudfunctions" | "appengine" => Service::Other,
+            "cloudbuild" => Service::Builds,
+            "cloudbilling" | "cloudfunctions" | "appengine" => Service::Other,
             _ => return None,
         })
     }
@@ -86,6 +88,7 @@ impl Service {
             Service::Run => "run",
             Service::Registry => "artifactregistry",
             Service::Storage => "storage",
+            Service::Builds => "cloudbuild",
             Service::Project | Service::Usage | Service::Other => "",
         }
     }
@@ -166,6 +169,7 @@ async fn answer(
             Some(Service::Run) => run::api::answer(&google, &call).await,
             Some(Service::Usage) => service_usage::answer(&google, &call),
             Some(Service::Registry) => registry::answer(&google, &call),
+            Some(Service::Builds) => cloud_build::answer(&google, &call),
             Some(Service::Storage) => storage::answer(&google, &call),
             Some(Service::Other) => {
                 let answered = passthrough::answer(&google, &call).await;

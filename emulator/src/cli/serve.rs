@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use emulator::{Behind, Emulator, Error, Options, Project};
+use emulator::{Behind, Emulator, Error, Options, Project, RunBuilds};
 
 use super::{name_value, values};
 
@@ -33,6 +33,9 @@ pub(crate) struct Args {
     /// reaches the port can have it run so, though no web page can; may be given more than once
     #[arg(long, value_name = "NAME=URL|PROGRAM", value_parser = name_value::behind)]
     run: Vec<(String, Behind)>,
+    /// Run the steps of builds on this machine, without their images (whoever reaches the port can run anything)
+    #[arg(long)]
+    run_builds: bool,
     /// Start with no API enabled, as a fresh project
     #[arg(long)]
     no_apis: bool,
@@ -52,6 +55,7 @@ pub(super) async fn run(args: Args) -> Result<ExitCode, Error> {
         project: Project { id: args.project, number: args.project_number },
         legacy_agents: args.legacy_agents,
         run: args.run,
+        run_builds: args.run_builds.then(RunBuilds::default),
         apis_disabled: args.no_apis,
         billing_disabled: args.no_billing,
         ..Options::default()

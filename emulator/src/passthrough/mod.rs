@@ -1,8 +1,6 @@
 //! Services that scripts only pass through on their way to the emulated ones: one table of the least replies that
 //! gcloud goes on with. Nothing is kept; that each call was made is in the history.
 
-mod build;
-
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -21,20 +19,8 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
     let may = |permission| google.iam.require(&call.principal, permission, &name);
     let (method, segments, verb) = call.route();
     match (method, segments.as_slice(), verb) {
-        // Every service's long-running operations, which are over before they are asked about.
+        // Long-running operations, which are over before they are asked about.
         ("GET", ["v1", "operations", operation], "") => Ok(done(operation)),
-        ("GET", ["v1", "projects", _, "locations", _, "operations", operation], "") => {
-            Ok(done(operation))
-        }
-        // Cloud Build.
-        ("POST", ["v1", "projects", _, "locations", location, "builds"], "") => {
-            may("cloudbuild.builds.create")?;
-            build::create(project, location, call)
-        }
-        ("GET", ["v1", "projects", _, "locations", location, "builds", id], "") => {
-            may("cloudbuild.builds.get")?;
-            Ok(build::build(project, location, id))
-        }
         // Cloud Functions, whose second generation are Cloud Run services of the same name.
         ("GET", ["v2", "projects", _, "locations", location, "functions", id], "") => {
             may("cloudfunctions.functions.get")?;
@@ -103,9 +89,9 @@ mod tests {
     #[tokio::test]
     async fn who_may_not_pass_is_told_so() {
         let google = google();
-        let uri = "/v1/projects/demo-project/locations/global/builds";
+        let uri = "/v2/projects/demo-project/locations/us-central1/functions/fn";
         let stranger = Principal::Account("stranger@example.com".to_owned());
-        let fault = answer(&google, &call_as(stranger, "POST", uri, json!({}))).await.unwrap_err();
+        let fault = answer(&google, &call_as(stranger, "GET", uri, json!({}))).await.unwrap_err();
         assert_eq!(fault.http_status(), 403);
     }
 }
