@@ -40,14 +40,18 @@ impl Operations<'_> {
         let Google { run, iam, project, changing, .. } = self.google.as_ref();
         // A deployment that stands between its two halves would bring it back.
         let _changing = changing.lock().await;
-        iam.require(&self.call.principal, "run.revisions.delete", &project.name())?;
+        let may =
+            |resource: &str| iam.require(&self.call.principal, "run.revisions.delete", resource);
         let mut state = run.state();
         let found = state.services.iter_mut().find(|(name, deployed)| {
             self.region.is_none_or(|region| region == name.region)
                 && deployed.service.revision_of(id).is_some()
         });
-        let (_, Deployed { service, .. }) =
-            found.ok_or_else(|| missing("REVISION", id, self.region, project))?;
+        let Some((name, Deployed { service, .. })) = found else {
+            may(&project.name())?;
+            return Err(missing("REVISION", id, self.region, project));
+        };
+        may(&name.resource(project))?;
         let mut targets = service.spec.traffic.iter().chain(&service.routed);
         let why = if targets.any(|target| service.target(target).is_some_and(|one| one.name == id))
         {
