@@ -62,7 +62,7 @@ impl Google {
             scheduler: Scheduler::default(),
             tasks: Tasks::default(),
             pubsub: PubSub::default(),
-            run: Run::new(options.run),
+            run: Run::new(options.run)?,
             builds: Builds::new(options.run_builds),
             registry: Registry::default(),
             storage: Storage::default(),

@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod error;
 pub(crate) mod mask;
 pub(crate) mod page;
+pub(crate) mod visitor;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -130,6 +131,9 @@ async fn answer(
     google: Data<Google>,
 ) -> HttpResponse {
     let google = google.into_inner();
+    if let Err(fault) = visitor::check(request.head()) {
+        return fault.response();
+    }
     if request.method() == Method::CONNECT {
         // gcloud's proxy setting leads here, so that nothing leaves the machine unnoticed.
         return HttpResponse::NotImplemented()

@@ -147,6 +147,12 @@ pub(crate) fn answer(google: &Google, call: &Call) -> Result<Value, ApiError> {
             may("storage.buckets.get")?;
             Ok(found.shown(project))
         }
+        ("GET", ["storageLayout"]) => {
+            may("storage.objects.list")?;
+            Ok(
+                json!({"kind": "storage#storageLayout", "bucket": bucket, "location": found.location}),
+            )
+        }
         ("DELETE", []) => {
             may("storage.buckets.delete")?;
             google.storage.buckets().remove(bucket);
