@@ -97,9 +97,9 @@ async fn an_empty_project_gets_a_service_that_all_senders_reach_and_is_empty_aga
     assert!(printed.contains("serving    receiver-0"), "{printed}");
 
     project.ok("scripts/schedule && scripts/queue && scripts/subscribe").await;
-    let printed = project.ok("scripts/fire").await;
+    let printed = project.ok("scripts/fire --records=logging").await;
     for fired in ["scheduler/daily-report", "tasks/send-receipt fired-", "pubsub/index-upload "] {
-        let line = printed.lines().find(|line| line.contains(&format!("acknowledged {fired}")));
+        let line = printed.lines().find(|line| line.contains(&format!("done       {fired}")));
         assert!(line.is_some_and(|line| line.contains(": attempt 1, 204 in ")), "{printed}");
     }
     assert_eq!(project.findings().await, []);
