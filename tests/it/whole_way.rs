@@ -114,11 +114,11 @@ async fn an_empty_project_gets_a_service_that_all_senders_reach_and_is_empty_aga
     // One that does not come up is not even tried.
     let complaint =
         project.refused(&format!("{spoilt}4 --job-settings=SCHEDULER_AUTH=never")).await;
-    assert!(complaint.contains("did not come up"), "{complaint}");
+    assert!(complaint.contains("failed to start and listen"), "{complaint}");
     let good =
         format!("scripts/deploy --image={image}5 --job-settings='DEDUP=off|SCHEDULER_CALLERS='");
     let complaint = project.refused(&good).await;
-    assert!(complaint.contains("did not come up"), "{complaint}");
+    assert!(complaint.contains("failed to start and listen"), "{complaint}");
     let printed =
         project.ok(&format!("{spoilt}6 --job-settings='DEDUP=off|LOG_LEVEL=debug'")).await;
     assert!(printed.contains("updated    traffic, all to receiver-0"), "{printed}");
