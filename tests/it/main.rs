@@ -42,6 +42,8 @@ mod gcloud_commands;
 
 mod seed_story;
 
+mod cloud_logging;
+
 mod faults;
 
 mod sender_scripts;
@@ -49,8 +51,6 @@ mod sender_scripts;
 mod fire_script;
 
 mod peers;
-
-mod cloud_run;
 
 mod whole_way;
 
@@ -65,3 +65,7 @@ mod skeleton;
 // end template
 
 mod shipping;
+
+mod deploy_settings;
+
+mod cloud_run;

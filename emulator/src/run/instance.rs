@@ -16,7 +16,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::{name::ServiceName, revision::Revision};
+use super::{name::ServiceName, output::Output, revision::Revision};
 use crate::{child_process, google::Google, local_server::bind_loopback};
 
 /// How long a program may take until it listens. Google waits four minutes.
@@ -30,6 +30,7 @@ const TRY_EVERY: Duration = Duration::from_millis(5);
 pub(super) struct Instance {
     child: Mutex<Child>,
     group: Option<u32>,
+    output: Output,
     /// Where it listens, without a slash at the end.
     pub(super) url: String,
 }
@@ -57,12 +58,15 @@ impl Instance {
             .env("K_CONFIGURATION", &service.id)
             .env("K_REVISION", &revision.name)
             .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             // What ends a container ends all that is in it; and Ctrl-C is for the emulator, which then sends SIGTERM.
             .process_group(0)
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
         let group = child.id();
+        let output = Output::follow(google, &mut child, service, &revision.name);
         let listens = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
                 sleep(TRY_EVERY).await;
@@ -80,6 +84,7 @@ impl Instance {
                     return Ok(Instance {
                         child: Mutex::new(child),
                         group,
+                        output,
                         url: format!("http://127.0.0.1:{port}"),
                     });
                 }
@@ -87,6 +92,8 @@ impl Instance {
             },
         };
         child_process::kill_group(group).await;
+        // What it said is there to be read before this says so.
+        output.end().await;
         Err(fault)
     }
 
@@ -105,6 +112,7 @@ impl Instance {
         child_process::kill_group(self.group).await;
         // Takes notice of its end, so that nothing is left of it.
         let _ = child.wait().await;
+        self.output.end().await;
     }
 }
 

@@ -12,6 +12,7 @@ mod knative;
 mod lab;
 mod name;
 mod operations;
+mod output;
 mod page;
 mod region;
 mod revision;
