@@ -1,5 +1,5 @@
 # The receiver alone in its image, for linux/amd64, which is what Cloud Run runs.
-# Plain instructions only, so that every builder takes them and caches by layers: BuildKit, buildah and kaniko.
+# Plain instructions only, so that every builder takes them and caches by layers: BuildKit, Docker's older one, buildah.
 
 # As in rust-toolchain.toml, which stays outside: rustup would install the lints that it asks for.
 ARG RUST_VERSION=1.95.0

@@ -9,6 +9,7 @@
 //! - `google`: what everything below shares, and [`project`] and [`clock`], in which and by which it goes.
 //! - `api`: a request of the control plane, taken apart and given to its service.
 //! - `iam`, `run`, `scheduler`, `tasks`, `pubsub`, `passthrough`: the services.
+//! - [`logging`]: what the services that run here write, to be read by a filter.
 //! - `tokens`, `attempts`: what a sender presents, and how it delivers.
 //! - [`faults`], [`history`]: what goes wrong on purpose, and what happened.
 //! - `state`, [`environment`]: everything as one document, and what a shell needs to find it.
@@ -51,6 +52,8 @@ mod registry;
 mod storage;
 
 mod service_usage;
+
+pub mod logging;
 
 mod passthrough;
 

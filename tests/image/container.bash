@@ -11,6 +11,9 @@ line_of() { # file, pattern
     fail "$1 has no line '$2' after 30 s"
 }
 
+# Nothing of a run before may be taken for this one's.
+for log in emulator key_server receiver; do : > "$work/$log.log"; done
+
 emulator=${CARGO_TARGET_DIR:-target}/debug/emulator
 "$emulator" serve --port 0 > "$work/emulator.log" 2>&1 &
 issuer=$(line_of "$work/emulator.log" '^issuing as ' | sed 's/issuing as \([^ ]*\) .*/\1/')
@@ -40,6 +43,9 @@ rights="$(status_of Uid) $(status_of CapEff) $(status_of CapBnd) $(status_of NoN
 [ "$rights" = "65532 0000000000000000 0000000000000000 1" ] \
     || fail "its user, capabilities and no_new_privs are $rights; expected 65532, none and 1"
 awk '$5 == "/" {print $6}' "/proc/$process/mountinfo" | grep -q '^ro\>' || fail "its root can be written to"
+# Where cgroups of version 2 have it, and of version 1.
+limits=$(cat "/proc/$process/root/sys/fs/cgroup"/{memory.max,memory/memory.limit_in_bytes} 2> /dev/null || true)
+[ "$limits" = $((64 << 20)) ] || fail "its memory is limited to '$limits' bytes; expected 64 MiB"
 proved rights "user 65532, no capabilities and none to be had, a read-only root, 64 MiB of memory"
 
 line_of "$work/key_server.log" "^asked for $key_host, type 1$" > /dev/null

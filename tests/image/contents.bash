@@ -12,8 +12,10 @@ expected=$'/etc/ssl/certs/ca-certificates.crt\n/receiver'
 [ "$files" = "$expected" ] || fail "the image holds ${files//$'\n'/ }; expected ${expected//$'\n'/ } alone"
 proved files "${files//$'\n'/, } and nothing else: no shell, no libraries"
 
-objcopy --dump-section ".dep-v0=$work/sbom" "$root/receiver" "$work/receiver" \
-    || fail "the receiver has no section .dep-v0; expected an SBOM by cargo auditable"
+# Where the section is missing, objcopy says so and yet ends well.
+rm -f "$work/sbom"
+objcopy --dump-section ".dep-v0=$work/sbom" "$root/receiver" "$work/receiver" 2> "$work/objcopy.log" || true
+[ -s "$work/sbom" ] || fail "the receiver has no section .dep-v0; expected the SBOM that cargo auditable embeds"
 python3 tests/image/sbom.py "$work/sbom" | sort -u > "$work/named"
 cargo tree --locked --package receiver --edges normal --target x86_64-unknown-linux-gnu --prefix none --format '{p}' \
     | awk '{print $1, substr($2, 2)}' | sort -u > "$work/linked"

@@ -42,6 +42,8 @@ mod gcloud_commands;
 
 mod seed_story;
 
+mod cloud_logging;
+
 mod faults;
 
 mod sender_scripts;
@@ -63,3 +65,7 @@ mod skeleton;
 // end template
 
 mod shipping;
+
+mod deploy_settings;
+
+mod cloud_run;

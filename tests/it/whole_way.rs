@@ -20,10 +20,10 @@ struct Project(Gcloud);
 
 impl Project {
     async fn start() -> Option<Project> {
-        let receiver = Behind::Program(env!("CARGO_BIN_EXE_receiver").into());
+        let program = Behind::Program(env!("CARGO_BIN_EXE_receiver").into());
         let tools = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/tools");
         let options = Options {
-            run: vec![("receiver".to_owned(), receiver)],
+            run: vec![("receiver".to_owned(), program)],
             run_builds: Some(RunBuilds { tools: Some(tools) }),
             apis_disabled: true,
             ..Options::default()
@@ -97,9 +97,9 @@ async fn an_empty_project_gets_a_service_that_all_senders_reach_and_is_empty_aga
     assert!(printed.contains("serving    receiver-0"), "{printed}");
 
     project.ok("scripts/schedule && scripts/queue && scripts/subscribe").await;
-    let printed = project.ok("scripts/fire").await;
+    let printed = project.ok("scripts/fire --records=logging").await;
     for fired in ["scheduler/daily-report", "tasks/send-receipt fired-", "pubsub/index-upload "] {
-        let line = printed.lines().find(|line| line.contains(&format!("acknowledged {fired}")));
+        let line = printed.lines().find(|line| line.contains(&format!("done       {fired}")));
         assert!(line.is_some_and(|line| line.contains(": attempt 1, 204 in ")), "{printed}");
     }
     assert_eq!(project.findings().await, []);

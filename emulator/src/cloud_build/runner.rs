@@ -47,7 +47,7 @@ pub(super) fn start(
     let folder = std::env::temp_dir().join(format!("build-{id}"));
     let run =
         Run { tools: run.tools, id, account, asked, values, folder, google: Arc::clone(&google) };
-    google.spawn(run.to_its_end()).abort_handle()
+    google.spawn(run.finish()).abort_handle()
 }
 
 impl Drop for Run {
@@ -58,7 +58,7 @@ impl Drop for Run {
 }
 
 impl Run {
-    async fn to_its_end(self) {
+    async fn finish(self) {
         let limit =
             self.asked.timeout.as_deref().and_then(|text| text.strip_suffix('s')?.parse().ok());
         let limit = limit.map_or(TIMEOUT, Duration::from_secs);
