@@ -19,3 +19,12 @@ pub(crate) async fn terminate(child: &mut Child) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Kills a group of processes by its leader's number, gone or not.
+pub(crate) async fn kill_group(leader: Option<u32>) {
+    if let Some(id) = leader {
+        // Where there is nobody left the shell says so, which nobody needs to hear.
+        let script = format!("kill -KILL -{id} 2>&-");
+        let _ = Command::new("sh").args(["-c", &script]).status().await;
+    }
+}

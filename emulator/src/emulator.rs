@@ -21,6 +21,7 @@ use crate::{
     history::{Attempt, Call, Entry, Slot},
     issuer::Authority,
     local_server::{LocalServer, bind_loopback},
+    logging::Origin,
     project::Project,
     run::Behind,
     senders::Sender,
@@ -158,6 +159,11 @@ impl Emulator {
     /// From now on the requests of that Cloud Run service, deployed already or not, go to `url`.
     pub fn put_behind(&self, service: &str, url: &str) {
         self.google.run.put_behind(service, Behind::Url(url.to_owned()));
+    }
+
+    /// Logs a line as if that service had written it.
+    pub fn log_line(&self, origin: &Origin, line: &str) {
+        self.google.logging.line(origin, line);
     }
 
     /// Sets a fault for the next deliveries, or until [cleared](Emulator::clear_faults); of one sender, or of all.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::project::Project;
 
 /// The APIs that gcloud asks under a prefix of their own, as its `api_endpoint_overrides` name them.
-const APIS: [&str; 13] = [
+const APIS: [&str; 14] = [
     "appengine",
     "artifactregistry",
     "cloudbilling",
@@ -18,6 +18,7 @@ const APIS: [&str; 13] = [
     "cloudtasks",
     "iam",
     "iamcredentials",
+    "logging",
     "pubsub",
     "serviceusage",
     "storage",

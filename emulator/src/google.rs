@@ -6,9 +6,9 @@ use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
     attempts::Attempts, clock::Clock, cloud_build::Builds, environment::Environment, error::Error,
-    faults::Faults, history::History, iam::Iam, issuer::Authority, project::Project,
-    pubsub::PubSub, registry::Registry, run::Run, scheduler::Scheduler, service_usage::Apis,
-    storage::Storage, tasks::Tasks, tokens::Tokens,
+    faults::Faults, history::History, iam::Iam, issuer::Authority, logging::Logging,
+    project::Project, pubsub::PubSub, registry::Registry, run::Run, scheduler::Scheduler,
+    service_usage::Apis, storage::Storage, tasks::Tasks, tokens::Tokens,
 };
 
 /// Google's side. One is shared by the control plane and by what it set going.
@@ -32,6 +32,7 @@ pub(crate) struct Google {
     pub(crate) registry: Registry,
     pub(crate) storage: Storage,
     pub(crate) apis: Apis,
+    pub(crate) logging: Arc<Logging>,
     /// Whether somebody pays for the project.
     pub(crate) has_billing: bool,
     /// Held while all is replaced, and by what must not fall in the midst of that.
@@ -49,6 +50,7 @@ impl Google {
     ) -> Result<Google, Error> {
         Ok(Google {
             url,
+            logging: Arc::new(Logging::new(options.project.clone(), options.clock.clone())),
             clock: options.clock,
             authority,
             iam: Iam::new(options.project.clone(), options.legacy_agents),
@@ -60,7 +62,7 @@ impl Google {
             scheduler: Scheduler::default(),
             tasks: Tasks::default(),
             pubsub: PubSub::default(),
-            run: Run::new(options.run),
+            run: Run::new(options.run)?,
             storage: Storage::new(options.run_builds.is_some()),
             builds: Builds::new(options.run_builds),
             registry: Registry::default(),

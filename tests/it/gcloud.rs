@@ -68,7 +68,8 @@ impl Gcloud {
         error
     }
 
-    async fn shell(&self, line: &str) -> Output {
+    /// Runs a line of shell, however it ends.
+    pub(crate) async fn shell(&self, line: &str) -> Output {
         let script = format!("set -eu\n{}\n{line}", self.exports);
         let ran = move || Command::new("bash").args(["-c", &script]).output().unwrap();
         tokio::task::spawn_blocking(ran).await.unwrap()

@@ -6,6 +6,8 @@
 
 mod harness;
 
+mod copied;
+
 mod wire;
 
 mod senders;
@@ -44,6 +46,30 @@ mod cloud_build;
 
 mod seed_story;
 
+mod cloud_logging;
+
 mod faults;
 
+mod sender_scripts;
+
+mod fire_script;
+
 mod peers;
+
+mod whole_way;
+
+mod gateways;
+
+mod probe;
+
+mod new_job;
+
+// begin template
+mod skeleton;
+// end template
+
+mod shipping;
+
+mod deploy_settings;
+
+mod cloud_run;

@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod error;
 pub(crate) mod mask;
 pub(crate) mod page;
+pub(crate) mod visitor;
 pub(crate) mod wire;
 
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use self::{
     error::{ApiError, Code},
 };
 use crate::{
-    cloud_build, control, google::Google, iam, issuer, passthrough, pubsub, registry, run,
+    cloud_build, control, google::Google, iam, issuer, logging, passthrough, pubsub, registry, run,
     scheduler, service_usage, storage, tasks,
 };
 
@@ -53,6 +54,7 @@ enum Service {
     Registry,
     Storage,
     Builds,
+    Logging,
     Other,
 }
 
@@ -69,6 +71,7 @@ impl Service {
             "run" => Service::Run,
             "serviceusage" => Service::Usage,
             "artifactregistry" => Service::Registry,
+            "logging" => Service::Logging,
             "storage" | "upload" | "resumable" => Service::Storage,
             "cloudbuild" => Service::Builds,
             "cloudbilling" | "cloudfunctions" | "appengine" => Service::Other,
@@ -86,6 +89,7 @@ impl Service {
             Service::IamCredentials => "iamcredentials",
             Service::Run => "run",
             Service::Registry => "artifactregistry",
+            Service::Logging => "logging",
             Service::Storage => "storage",
             Service::Builds => "cloudbuild",
             Service::Project | Service::Usage | Service::Other => "",
@@ -117,6 +121,8 @@ impl Service {
             ["v2", "projects", _, "locations"] | ["v2", "projects", _, "locations", _] => {
                 Service::Tasks
             }
+            ["v2", "entries:list" | "entries:write" | "entries:tail"]
+            | ["v2", "projects", _, "logs"] => Service::Logging,
             ["v1", "projects", _] => Service::Project,
             _ => return None,
         })
@@ -129,6 +135,9 @@ async fn answer(
     google: Data<Google>,
 ) -> HttpResponse {
     let google = google.into_inner();
+    if let Err(fault) = visitor::check(request.head()) {
+        return fault.response();
+    }
     if request.method() == Method::CONNECT {
         // gcloud's proxy setting leads here, so that nothing leaves the machine unnoticed.
         return HttpResponse::NotImplemented()
@@ -170,6 +179,7 @@ async fn answer(
             Some(Service::Usage) => service_usage::answer(&google, &call),
             Some(Service::Registry) => registry::answer(&google, &call),
             Some(Service::Builds) => cloud_build::api::answer(&google, &call).await,
+            Some(Service::Logging) => logging::api::answer(&google, &call),
             Some(Service::Storage) => storage::api::answer(&google, &call),
             Some(Service::Other) => {
                 let answered = passthrough::answer(&google, &call).await;
@@ -271,6 +281,8 @@ mod tests {
             ("/v1/projects/p/services/run.googleapis.com:enable", Some(Service::Usage)),
             ("/v1/projects/p/locations/l/repositories/r", Some(Service::Registry)),
             ("/v1/projects/p/locations/l/builds/b", Some(Service::Builds)),
+            ("/v2/entries:list", Some(Service::Logging)),
+            ("/v2/projects/p/logs", Some(Service::Logging)),
             ("/v3/projects/p", None),
         ] {
             assert_eq!(Service::by_resource(path), service, "{path}");

@@ -128,7 +128,7 @@ impl<'de> Deserialize<'de> for Int64 {
 macro_rules! wire_enum {
     ($(#[$about:meta])* $name:ident { $($(#[$note:meta])* $variant:ident = $number:literal $word:literal),+ $(,)? }) => {
         $(#[$about])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub(crate) enum $name { $($(#[$note])* $variant),+ }
 
         impl $name {

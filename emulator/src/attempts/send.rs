@@ -56,6 +56,7 @@ impl Google {
             url: &order.url,
             delivery: &order.delivery,
             token: token.as_deref(),
+            pass: self.run.pass(&order.url),
             body: spoilt_body.as_ref().unwrap_or(&order.delivery.body).clone(),
             pace: if is_slow { Pace::Trickled } else { Pace::AtOnce },
             deadline: order.deadline,

@@ -80,14 +80,16 @@ impl Cli {
     }
 }
 
-/// Returns on Ctrl-C or SIGTERM.
+/// Returns on Ctrl-C or SIGTERM, or when the terminal is closed.
 async fn stopped() -> Result<(), Error> {
     use tokio::signal::unix::{SignalKind, signal};
     let fault = |source| Error::System { what: "wait for signals", source };
     let mut terminate = signal(SignalKind::terminate()).map_err(fault)?;
+    let mut hang_up = signal(SignalKind::hangup()).map_err(fault)?;
     tokio::select! {
         interrupted = tokio::signal::ctrl_c() => interrupted.map_err(fault),
         _ = terminate.recv() => Ok(()),
+        _ = hang_up.recv() => Ok(()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `NAME=VALUE` and `Name: value` arguments.
 
-use std::path::Path;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use emulator::Behind;
 use serde_json::Value;
@@ -20,6 +20,12 @@ pub(super) fn behind(argument: &str) -> Result<(String, Behind), String> {
     let program = Path::new(&value).canonicalize();
     let program =
         program.map_err(|error| format!("the program {value}: {error}; build it first"))?;
+    let is_executable = program
+        .metadata()
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    if !is_executable {
+        return Err(format!("{value} is no program; expected a file that may be executed"));
+    }
     Ok((name, Behind::Program(program)))
 }
 
@@ -72,6 +78,24 @@ mod tests {
         }
         assert_eq!(header("A: b: c").unwrap(), ("A".to_owned(), "b: c".to_owned()));
     }
+
+    #[test]
+    fn behind_a_service_is_a_url_or_a_program_that_is_there() {
+        let url = Behind::Url("http://127.0.0.1:8080".to_owned());
+        assert_eq!(behind("receiver=http://127.0.0.1:8080").unwrap(), ("receiver".to_owned(), url));
+        let shell = Path::new("/bin/sh").canonicalize().unwrap();
+        assert_eq!(behind("a=/bin/sh").unwrap(), ("a".to_owned(), Behind::Program(shell)));
+        for (argument, said) in [
+            ("a=/nowhere", "the program /nowhere: No such file"),
+            ("a=/etc/passwd", "/etc/passwd is no program"),
+            ("a=/", "/ is no program"),
+            ("a", "expected NAME=URL or NAME=PROGRAM"),
+        ] {
+            let fault = behind(argument).unwrap_err();
+            assert!(fault.starts_with(said), "{fault}");
+        }
+    }
+
     #[test]
     fn what_begins_as_json_and_is_none_is_an_error() {
         for argument in ["aud=[\"a\"", "a={b}", "a=\"b", "a= [", "a=[1] 2"] {

@@ -28,9 +28,9 @@ pub(crate) struct Args {
     /// Pub/Sub's agent may mint no tokens until it is granted that, as in projects of before April 2021
     #[arg(long)]
     legacy_agents: bool,
-    /// What stands behind a Cloud Run service: a URL, such as receiver=http://127.0.0.1:8080, or a program that is
-    /// started for each revision with the settings it was deployed with (whoever reaches the port can do so); may be
-    /// given more than once
+    /// What stands behind a Cloud Run service: a URL, such as receiver=http://127.0.0.1:8080, or a program, which is
+    /// started for each revision with the environment and arguments that it was deployed with: whoever on this machine
+    /// reaches the port can have it run so, though no web page can; may be given more than once
     #[arg(long, value_name = "NAME=URL|PROGRAM", value_parser = name_value::behind)]
     run: Vec<(String, Behind)>,
     /// Run the steps of builds on this machine, without their images (whoever reaches the port can run anything)

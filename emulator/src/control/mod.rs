@@ -23,34 +23,42 @@ pub use filter::Filter;
 pub use followed::{Event, Followed};
 
 use actix_web::{
-    HttpResponse,
+    HttpResponse, guard,
     web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::{api::error::ApiError, faults::SetFault, google::Google, state};
+use crate::{
+    api::{error::ApiError, visitor},
+    faults::SetFault,
+    google::Google,
+    state,
+};
 
 /// Far above a document of 100,000 waiting tasks.
 const MAX_STATE_BYTES: usize = 1 << 30;
 
 /// Every endpoint, in the order of the module's table.
 pub(crate) fn routes(config: &mut ServiceConfig) {
-    config
-        .route("/emulator/environment", web::get().to(environment))
-        .route("/emulator/history", web::get().to(history::list))
-        .route("/emulator/history/{id}/replay", web::post().to(history::replay))
+    // What is kept out falls to the control plane, which says why.
+    let endpoints = web::scope("/emulator")
+        .guard(guard::fn_guard(|context| visitor::check(context.head()).is_ok()))
+        .route("/environment", web::get().to(environment))
+        .route("/history", web::get().to(history::list))
+        .route("/history/{id}/replay", web::post().to(history::replay))
         .service(
-            web::resource("/emulator/faults")
+            web::resource("/faults")
                 .route(web::get().to(faults))
                 .route(web::post().to(set_fault))
                 .route(web::delete().to(clear_faults)),
         )
         .service(
-            web::resource("/emulator/state")
+            web::resource("/state")
                 .app_data(PayloadConfig::new(MAX_STATE_BYTES))
                 .route(web::get().to(export))
                 .route(web::put().to(import)),
         );
+    config.service(endpoints);
 }
 
 async fn environment(google: Data<Google>) -> HttpResponse {

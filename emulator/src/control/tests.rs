@@ -203,3 +203,25 @@ async fn the_environment_is_the_emulator_s() {
     let fault = running.environment().await.unwrap_err().to_string();
     assert!(fault.ends_with("or name another with --emulator-url"), "{fault}");
 }
+
+#[tokio::test]
+async fn a_web_page_reaches_neither_the_emulator_s_own_endpoints_nor_google_s() {
+    let (emulator, _, _) = start().await;
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for path in ["emulator/state", "emulator/environment", "v1/projects/demo-project", "token", ""]
+    {
+        let request = |name: &str, value: &str| {
+            client.get(format!("{}/{path}", emulator.url())).header(name, value).send()
+        };
+        for (name, value) in [("origin", "https://page.example"), ("host", "rebound.example")] {
+            let response = request(name, value).await.unwrap();
+            assert_eq!(response.status().as_u16(), 403, "{name} /{path}");
+            assert!(response.text().await.unwrap().contains(value));
+        }
+        let answer = request("host", "localhost").await.unwrap().text().await.unwrap();
+        assert!(!answer.contains("The emulator"), "/{path}: {answer}");
+    }
+    // The keys are public, and a page can do nothing with them.
+    let keys = client.get(emulator.keys_url()).header("origin", "https://page.example");
+    assert_eq!(keys.send().await.unwrap().status().as_u16(), 200);
+}

@@ -14,6 +14,7 @@ use reqwest::{
 
 use crate::{
     error::Error,
+    run::PASS,
     senders::{Delivery, Method},
 };
 
@@ -52,6 +53,8 @@ pub(crate) struct Parcel<'a> {
     pub(crate) delivery: &'a Delivery,
     /// Put into `Authorization`, replacing what the delivery has there.
     pub(crate) token: Option<&'a str>,
+    /// What a front end of Cloud Run here asks of senders; it goes no further.
+    pub(crate) pass: Option<&'a str>,
     pub(crate) body: Bytes,
     pub(crate) pace: Pace,
     /// How long to wait for the whole answer.
@@ -112,7 +115,16 @@ impl Courier {
         delivery: &Delivery,
     ) -> Result<Answer, Error> {
         let body = delivery.body.clone();
-        self.send(Parcel { url, delivery, token: None, body, pace: Pace::AtOnce, deadline }).await
+        self.send(Parcel {
+            url,
+            delivery,
+            token: None,
+            pass: None,
+            body,
+            pace: Pace::AtOnce,
+            deadline,
+        })
+        .await
     }
 
     /// Sends one request and waits for its answer.
@@ -204,6 +216,10 @@ fn header_map(parcel: &Parcel<'_>) -> Result<HeaderMap, Error> {
         let mut value = value.map_err(|_| Error::Header { name: "Authorization".to_owned() })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
+    }
+    if let Some(pass) = parcel.pass {
+        let fault = |_| Error::Header { name: PASS.to_owned() };
+        headers.insert(PASS, HeaderValue::try_from(pass).map_err(fault)?);
     }
     let takes_body = parcel.delivery.method.takes_body();
     if takes_body && (parcel.body.is_empty() || parcel.pace == Pace::Trickled) {

@@ -156,9 +156,8 @@ impl History {
         kept.last += 1;
         let id = EntryId(kept.last);
         let slot = Slot { id, what: Arc::new(what), next_retry: None };
-        if self.changes.receiver_count() > 0 {
-            let _ = self.changes.send(Change::New(slot.clone()));
-        }
+        // An error says that nobody follows.
+        let _ = self.changes.send(Change::New(slot.clone()));
         kept.bytes += slot.bytes();
         kept.slots.push_back(slot);
         while kept.slots.len() > KEPT_ENTRIES || (kept.bytes > KEPT_BYTES && kept.slots.len() > 1) {

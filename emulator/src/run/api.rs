@@ -5,27 +5,9 @@
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-/// Where Cloud Run is, as far as names of regions are checked here.
-///
-/// Source: <https://cloud.google.com/run/docs/locations>.
-const REGIONS: [&str; 12] = [
-    "asia-east1",
-    "asia-northeast1",
-    "asia-south1",
-    "australia-southeast1",
-    "europe-north1",
-    "europe-west1",
-    "europe-west3",
-    "southamerica-east1",
-    "us-central1",
-    "us-east1",
-    "us-east4",
-    "us-west1",
-];
-
-use super::{name::ServiceName, operations::Operations, v2};
+use super::{name::ServiceName, operations::Operations, region, v2};
 use crate::{
     api::{call::Call, error::ApiError, page},
     google::Google,
@@ -36,7 +18,7 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
     let (method, segments, verb) = call.route();
     match (segments.as_slice(), verb) {
         (["apis", "serving.knative.dev", "v1", "namespaces", _, rest @ ..], "") => {
-            let operations = Operations { google, call, region: region_of_host(&call.host) };
+            let operations = Operations { google, call, region: region::of_host(&call.host) };
             knative(&operations, method, rest).await
         }
         (["v1", "projects", _, "locations", region, rest @ ..], "") => {
@@ -44,7 +26,7 @@ pub(crate) async fn answer(google: &Arc<Google>, call: &Call) -> Result<Value, A
         }
         (["v1", "projects", _, "locations"], "") => {
             google.iam.require(&call.principal, "run.locations.list", &google.project.name())?;
-            page::list(call, "locations", REGIONS.iter().map(|id| location(google, id)))
+            page::list(call, "locations", region::all(&google.project))
         }
         (["v2", "projects", _, "locations", region, "services", rest @ ..], "") => {
             let operations = operations_in(google, call, region);
@@ -79,6 +61,7 @@ async fn knative(
         ("DELETE", ["services", service]) => operations.delete(service).await,
         ("GET", ["revisions"]) => operations.revisions(),
         ("GET", ["revisions", revision]) => operations.revision(revision),
+        ("DELETE", ["revisions", revision]) => operations.delete_revision(revision).await,
         _ => Err(operations.call.unknown()),
     }
 }
@@ -105,15 +88,6 @@ fn policy(
     }
 }
 
-fn location(google: &Google, id: &str) -> Value {
-    json!({"name": format!("{}/locations/{id}", google.project.name()), "locationId": id})
-}
-
-/// The region that a host stands for: `us-central1-run.googleapis.com`, and here `us-central1-run.localhost`.
-fn region_of_host(host: &str) -> Option<&str> {
-    host.split(['.', ':']).next()?.strip_suffix("-run")
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -138,17 +112,5 @@ mod tests {
         assert_eq!(held, json!({"permissions": ["run.services.get"]}));
         let (status, _) = lab.api("POST", &path, json!({"permissions": ["run.*"]})).await;
         assert_eq!(status, 400);
-    }
-
-    #[test]
-    fn a_host_s_first_label_names_the_region() {
-        for (host, region) in [
-            ("us-central1-run.localhost:8800", Some("us-central1")),
-            ("europe-west1-run.googleapis.com", Some("europe-west1")),
-            ("run.localhost:8800", None),
-            ("127.0.0.1:8800", None),
-        ] {
-            assert_eq!(region_of_host(host), region);
-        }
     }
 }

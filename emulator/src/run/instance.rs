@@ -1,17 +1,22 @@
-//! Revisions as processes of this machine, in the place of containers: `--run NAME=PROGRAM`.
+//! A revision as a process of this machine, in the place of a container: `--run NAME=PROGRAM`.
 //!
 //! Source: <https://cloud.google.com/run/docs/container-contract>.
 
-use std::{collections::BTreeMap, path::Path, process::Stdio, time::Duration};
+use std::{
+    ffi::OsString,
+    path::Path,
+    process::Stdio,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     net::TcpStream,
     process::{Child, Command},
-    sync::Mutex,
     time::{sleep, timeout},
 };
 
-use super::{name::ServiceName, revision::Revision};
+use super::{name::ServiceName, output::Output, revision::Revision};
 use crate::{child_process, google::Google, local_server::bind_loopback};
 
 /// How long a program may take until it listens. Google waits four minutes.
@@ -20,107 +25,99 @@ const START_WITHIN: Duration = Duration::from_secs(30);
 /// How often it is tried meanwhile.
 const TRY_EVERY: Duration = Duration::from_millis(5);
 
-/// The processes that run, by service and revision.
-#[derive(Debug, Default)]
-pub(super) struct Instances(Mutex<BTreeMap<(ServiceName, String), Instance>>);
-
-/// A process. It is killed when dropped.
+/// A process, the leader of a group with what it starts itself. It is killed when dropped.
 #[derive(Debug)]
-struct Instance {
-    child: Child,
-    url: String,
+pub(super) struct Instance {
+    child: Mutex<Child>,
+    group: Option<u32>,
+    output: Output,
+    /// Where it listens, without a slash at the end.
+    pub(super) url: String,
 }
 
-impl Instances {
-    /// Where the revision's process listens; it is started where there is none, or none any more.
+impl Instance {
+    /// Starts the program as the revision says, and waits until it takes connections on the port that it is told.
     ///
     /// # Errors
-    /// A sentence that says why it does not run.
-    pub(super) async fn url(
-        &self,
+    /// A sentence that says what it did instead.
+    pub(super) async fn start(
         google: &Google,
         service: &ServiceName,
         revision: &Revision,
         program: &Path,
-    ) -> Result<String, String> {
-        let mut instances = self.0.lock().await;
-        let key = (service.clone(), revision.name.clone());
-        if let Some(instance) = instances.get_mut(&key)
-            && matches!(instance.child.try_wait(), Ok(None))
-        {
-            return Ok(instance.url.clone());
-        }
-        let instance = start(google, service, revision, program).await?;
-        let url = instance.url.clone();
-        instances.insert(key, instance);
-        Ok(url)
+    ) -> Result<Instance, String> {
+        let port = bind_loopback(0).map_err(|error| error.to_string())?.address.port();
+        let mut child = Command::new(program)
+            .args(revision.arguments())
+            .env_clear()
+            .envs(search_path().map(|path| ("PATH", path)))
+            .envs(google.run_environment())
+            .envs(revision.settings())
+            .env("PORT", port.to_string())
+            .env("K_SERVICE", &service.id)
+            .env("K_CONFIGURATION", &service.id)
+            .env("K_REVISION", &revision.name)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            // What ends a container ends all that is in it; and Ctrl-C is for the emulator, which then sends SIGTERM.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
+        let group = child.id();
+        let output = Output::follow(google, &mut child, service, &revision.name);
+        let listens = async {
+            while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
+                sleep(TRY_EVERY).await;
+            }
+        };
+        let fault = tokio::select! {
+            // Whoever listens there is not this program, once it has ended.
+            biased;
+            ended = child.wait() => {
+                let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
+                format!("it ended before that, with {how}; what it said stands in the emulator's output")
+            }
+            listening = timeout(START_WITHIN, listens) => match listening {
+                Ok(()) => {
+                    return Ok(Instance {
+                        child: Mutex::new(child),
+                        group,
+                        output,
+                        url: format!("http://127.0.0.1:{port}"),
+                    });
+                }
+                Err(_) => format!("it did not within {} s", START_WITHIN.as_secs()),
+            },
+        };
+        child_process::kill_group(group).await;
+        // What it said is there to be read before this says so.
+        output.end().await;
+        Err(fault)
     }
 
-    /// Ends the processes of a service's revisions that are not among the `kept`.
-    pub(super) async fn keep(&self, service: &ServiceName, kept: &[String]) {
-        let mut instances = self.0.lock().await;
-        let ending: Vec<_> = instances
-            .extract_if(.., |(of, revision), _| of == service && !kept.contains(revision))
-            .collect();
-        // Requests to others must not wait for it.
-        drop(instances);
-        end(ending.into_iter().map(|(_, instance)| instance)).await;
+    /// Whether it has not ended by itself.
+    pub(super) fn is_running(&self) -> bool {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        matches!(child.try_wait(), Ok(None))
     }
 
-    /// Ends all of them.
-    pub(super) async fn end(&self) {
-        let instances = std::mem::take(&mut *self.0.lock().await);
-        end(instances.into_values()).await;
-    }
-}
-
-/// As Cloud Run ends instances: SIGTERM, and ten seconds later SIGKILL.
-async fn end(instances: impl Iterator<Item = Instance>) {
-    let mut instances: Vec<Instance> = instances.collect();
-    for instance in &mut instances {
+    /// As Cloud Run ends instances: SIGTERM, and ten seconds later SIGKILL; what it started itself goes with it.
+    pub(super) async fn end(self) {
+        let mut child = self.child.into_inner().unwrap_or_else(PoisonError::into_inner);
         // One that is gone needs no signal.
-        let _ = child_process::terminate(&mut instance.child).await;
-    }
-    for mut instance in instances {
-        if timeout(child_process::STOP_WITHIN, instance.child.wait()).await.is_err() {
-            let _ = instance.child.kill().await;
-        }
+        let _ = child_process::terminate(&mut child).await;
+        let _ = timeout(child_process::STOP_WITHIN, child.wait()).await;
+        child_process::kill_group(self.group).await;
+        // Takes notice of its end, so that nothing is left of it.
+        let _ = child.wait().await;
+        self.output.end().await;
     }
 }
 
-async fn start(
-    google: &Google,
-    service: &ServiceName,
-    revision: &Revision,
-    program: &Path,
-) -> Result<Instance, String> {
-    let port = bind_loopback(0).map_err(|error| error.to_string())?.address.port();
-    let mut child = Command::new(program)
-        .args(revision.arguments())
-        .env_clear()
-        .envs(google.run_environment())
-        .envs(revision.settings())
-        .env("PORT", port.to_string())
-        .env("K_SERVICE", &service.id)
-        .env("K_CONFIGURATION", &service.id)
-        .env("K_REVISION", &revision.name)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
-    let listens = async {
-        while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
-            sleep(TRY_EVERY).await;
-        }
-    };
-    tokio::select! {
-        ended = child.wait() => {
-            let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
-            Err(format!("it ended before it listened, with {how}; what it said stands in the emulator's output"))
-        }
-        listening = timeout(START_WITHIN, listens) => match listening {
-            Ok(()) => Ok(Instance { child, url: format!("http://127.0.0.1:{port}") }),
-            Err(_) => Err(format!("it did not listen within {} s", START_WITHIN.as_secs())),
-        }
-    }
+/// Where the emulator's own programs are found: a revision's wrapper finds the same ones.
+#[expect(clippy::disallowed_methods, reason = "it is no setting, and is only passed on")]
+fn search_path() -> Option<OsString> {
+    std::env::var_os("PATH")
 }

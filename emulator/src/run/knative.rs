@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::traffic::{self, TrafficTarget};
 use crate::api::error::ApiError;
 
 /// `apiVersion` of all of them.
@@ -108,19 +109,6 @@ pub(super) struct Container {
     pub(super) rest: Map<String, Value>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(super) struct TrafficTarget {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) revision_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) latest_revision: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) percent: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) tag: Option<String>,
-}
-
 impl Document {
     /// That the emulator can go by it. Without `traffic` all of it goes to the latest revision, as Google fills in.
     ///
@@ -150,12 +138,10 @@ impl Document {
             return Err(ApiError::invalid_field("spec.template.spec.timeoutSeconds", fault));
         }
         check_annotations(&self.metadata.annotations)?;
-        let shares = self.spec.traffic.iter().filter_map(|target| target.percent);
-        let whole: i64 = shares.fold(0, i64::saturating_add);
-        if !self.spec.traffic.is_empty() && whole != 100 {
-            let fault = format!("adds up to {whole} percent; expected 100.");
-            return Err(ApiError::invalid_field("spec.traffic", fault));
+        for container in &spec.containers {
+            check_settings(container)?;
         }
+        traffic::check(&self.spec.traffic)?;
         if self.spec.traffic.is_empty() {
             self.spec.traffic.push(TrafficTarget {
                 latest_revision: Some(true),
@@ -202,6 +188,19 @@ fn check_annotations(annotations: &BTreeMap<String, String>) -> Result<(), ApiEr
         }
     }
     Ok(())
+}
+
+/// Google sets some variables itself and takes them from nobody.
+///
+/// Source: <https://cloud.google.com/run/docs/configuring/services/environment-variables#reserved>.
+fn check_settings(container: &Container) -> Result<(), ApiError> {
+    const RESERVED: [&str; 4] = ["PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"];
+    let list = container.rest.get("env").and_then(Value::as_array);
+    let mut names = list.into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
+    names.find(|name| RESERVED.contains(name)).map_or(Ok(()), |name| {
+        let fault = format!("{name} is reserved: its value is set by the system.");
+        Err(ApiError::invalid_field("spec.template.spec.containers.env", fault))
+    })
 }
 
 /// The condition `kind` of a resource that is as it should be, since `since`.
@@ -270,6 +269,11 @@ pub(super) mod tests {
             ("/metadata/annotations", json!({CUSTOM_AUDIENCES: "a"}), CUSTOM_AUDIENCES),
             ("/metadata/annotations", json!({INVOKER_IAM_DISABLED: "yes"}), INVOKER_IAM_DISABLED),
             ("/metadata/annotations", json!({INGRESS: "none"}), INGRESS),
+            (
+                "/spec/template/spec/containers/0/env/0/name",
+                json!("PORT"),
+                "spec.template.spec.containers.env",
+            ),
         ] {
             let mut document = whole("s");
             *document.pointer_mut(pointer).unwrap() = value;

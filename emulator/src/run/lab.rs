@@ -1,4 +1,5 @@
-//! An emulator with one service, `receiver`, and an echo behind it: what the tests of this module stand on.
+//! An emulator with one service, `receiver`, and an echo or a program behind it: what the tests of this module stand
+//! on.
 
 use actix_web::{HttpRequest, HttpResponse, web};
 use reqwest::{Client, RequestBuilder, Response};
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::knative::tests::whole;
 use crate::{
-    Emulator, Options, RunningIssuer,
+    Behind, Emulator, Options, RunningIssuer,
     local_server::{LocalServer, bind_loopback},
 };
 
@@ -27,7 +28,7 @@ pub(super) struct Lab {
     pub(super) issuer: RunningIssuer,
     /// Of the service `receiver`.
     pub(super) url: String,
-    _echo: LocalServer,
+    _echo: Option<LocalServer>,
 }
 
 impl Lab {
@@ -42,6 +43,27 @@ impl Lab {
         .unwrap();
         let emulator = Emulator::start(Options::default()).await.unwrap();
         emulator.put_behind("receiver", &behind);
+        Lab::deployed(emulator, Some(echo), change).await
+    }
+
+    /// The same with this test program in the place of the echo: it runs the ignored test of that name.
+    pub(super) async fn running(test: &str, change: impl FnOnce(&mut Value)) -> Lab {
+        let program = std::env::current_exe().unwrap();
+        let run = vec![("receiver".to_owned(), Behind::Program(program))];
+        let emulator = Emulator::start(Options { run, ..Options::default() }).await.unwrap();
+        Lab::deployed(emulator, None, |service| {
+            let container = &mut service["spec"]["template"]["spec"]["containers"][0];
+            container["args"] = json!(["--exact", test, "--ignored", "--nocapture"]);
+            change(service);
+        })
+        .await
+    }
+
+    async fn deployed(
+        emulator: Emulator,
+        echo: Option<LocalServer>,
+        change: impl FnOnce(&mut Value),
+    ) -> Lab {
         let mut lab = Lab {
             client: Client::builder().no_proxy().build().unwrap(),
             issuer: RunningIssuer::at(&emulator.url()).unwrap(),

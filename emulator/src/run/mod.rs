@@ -6,16 +6,20 @@
 pub(crate) mod api;
 mod front_end;
 mod instance;
+mod instances;
 mod knative;
 #[cfg(test)]
 mod lab;
 mod name;
 mod operations;
+mod output;
 mod page;
+mod region;
 mod revision;
 mod revisions;
 mod saved;
 mod service;
+mod traffic;
 mod v2;
 mod view;
 
@@ -31,18 +35,19 @@ use std::{
 pub(crate) use self::saved::{put, read};
 use self::{
     front_end::FrontEnd,
-    instance::Instances,
+    instances::Instances,
     name::ServiceName,
     revision::Revision,
     service::{Service, Settings},
 };
-use crate::project::Project;
+use crate::{error::Error, project::Project, uuid};
 
 /// The services, and what stands behind them.
 #[derive(Debug)]
 pub(crate) struct Run {
     state: Mutex<State>,
     instances: Instances,
+    pass: String,
 }
 
 #[derive(Debug)]
@@ -74,6 +79,9 @@ pub enum Behind {
     Program(PathBuf),
 }
 
+/// The header in which a sender of this emulator shows its pass to a front end, which takes it off.
+pub(crate) const PASS: &str = "x-emulator-pass";
+
 /// What a request goes by.
 struct Route {
     settings: Arc<Settings>,
@@ -83,10 +91,13 @@ struct Route {
 
 impl Run {
     /// No services yet; `behind` is each service's name and what answers its requests.
-    pub(crate) fn new(behind: Vec<(String, Behind)>) -> Run {
+    ///
+    /// # Errors
+    /// [`Error::Crypto`] without a random source.
+    pub(crate) fn new(behind: Vec<(String, Behind)>) -> Result<Run, Error> {
         let behind = behind.into_iter().collect();
         let state = Mutex::new(State { services: BTreeMap::new(), behind });
-        Run { state, instances: Instances::default() }
+        Ok(Run { state, instances: Instances::default(), pass: uuid::random()? })
     }
 
     /// From now on the requests of the service of that name, deployed already or not, are answered by that.
@@ -116,6 +127,18 @@ impl Run {
             revision: revision.cloned(),
             behind: state.behind.get(&name.id).cloned(),
         })
+    }
+
+    /// What a sender shows at a URL of a service here, so that `internal` ingress lets it in ([`PASS`]); `None` for the
+    /// URL of anything else, which is to see nothing but what Google sends.
+    pub(crate) fn pass(&self, url: &str) -> Option<&str> {
+        let url = reqwest::Url::parse(url).ok()?;
+        let port = url.port_or_known_default()?;
+        let is_here = matches!(url.host_str(), Some("127.0.0.1" | "localhost"));
+        let is_known = self.state().services.values().any(|Deployed { service, .. }| {
+            service.port == port || service.tag_ports.values().any(|of_tag| *of_tag == port)
+        });
+        (is_here && is_known).then_some(&self.pass)
     }
 
     /// The program that is started for each revision of that service, if there is one.
@@ -151,9 +174,19 @@ impl Deployed {
         }
     }
 
-    /// Puts another version of the service in its place.
-    fn put(&mut self, service: Service, project: &Project) {
+    /// Puts another version of the service in its place, with the front ends of its new tags, and gives back those of
+    /// the tags that are gone.
+    fn put(
+        &mut self,
+        service: Service,
+        started: BTreeMap<String, FrontEnd>,
+        project: &Project,
+    ) -> Vec<FrontEnd> {
         self.settings = Arc::new(service.settings(project));
+        self.tags.extend(started);
+        let gone = self.tags.extract_if(.., |tag, _| !service.tag_ports.contains_key(tag));
+        let gone = gone.map(|(_, front_end)| front_end).collect();
         self.service = service;
+        gone
     }
 }

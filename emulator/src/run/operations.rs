@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::{
     Deployed,
@@ -10,6 +10,7 @@ use super::{
     knative::Document,
     name::ServiceName,
     page::{self, Selector},
+    revision::not_started,
     service::{Service, Write},
 };
 use crate::{
@@ -47,12 +48,14 @@ impl Operations<'_> {
         }
         let mut service = Service::created(name.clone(), document, self.write())?;
         if self.is_dry_run() {
+            service.route();
             return Ok(service.document(project));
         }
+        self.start_newest(&mut service).await;
+        service.route();
         let front_end = FrontEnd::start(self.google, &name, None, 0).await?;
         service.port = front_end.port();
-        let tags = FrontEnd::of_tags(self.google, &mut service, BTreeMap::new()).await?;
-        self.start_newest(&mut service).await;
+        let tags = FrontEnd::of_tags(self.google, &mut service, &BTreeMap::new()).await?;
         let document = service.document(project);
         run.state().services.insert(name, Deployed::new(service, front_end, tags, project));
         Ok(document)
@@ -65,12 +68,8 @@ impl Operations<'_> {
         let Some(program) = google.run.program(&service.name) else { return };
         let newest = service.revisions.last_mut().filter(|newest| !newest.is_placeholder());
         if let Some(newest) = newest {
-            let started = google.run.instances.url(google, &service.name, newest, &program).await;
-            newest.failure = started.err().map(|fault| {
-                format!(
-                    "The container did not come up and listen on the port that PORT says: {fault}"
-                )
-            });
+            let started = google.run.instances.lease(google, &service.name, newest, &program).await;
+            newest.failure = started.err().map(|fault| not_started(&fault));
         }
     }
 
@@ -98,23 +97,32 @@ impl Operations<'_> {
         };
         let mut service = kept.replaced(document, self.write())?;
         if self.is_dry_run() {
+            service.route();
             return Ok(service.document(project));
         }
         if service.revisions.len() > kept.revisions.len() {
             self.start_newest(&mut service).await;
         }
-        let listening = match run.state().services.get_mut(&name) {
-            Some(deployed) => std::mem::take(&mut deployed.tags),
+        service.route();
+        let started = FrontEnd::of_tags(self.google, &mut service, &kept.tag_ports).await?;
+        let (document, reachable) = (service.document(project), service.reachable());
+        let gone = match run.state().services.get_mut(&name) {
+            Some(deployed) => deployed.put(service, started, project),
             None => return Err(name.missing(project)),
         };
-        let tags = FrontEnd::of_tags(self.google, &mut service, listening).await?;
-        let (document, reachable) = (service.document(project), service.reachable());
-        if let Some(deployed) = run.state().services.get_mut(&name) {
-            deployed.tags = tags;
-            deployed.put(service, project);
-        }
-        run.instances.keep(&name, &reachable).await;
+        self.retire(name, reachable, gone);
         Ok(document)
+    }
+
+    /// Ends what no request reaches any more. What is being answered there may go on to its end, and nobody waits.
+    pub(super) fn retire(&self, name: ServiceName, reachable: Vec<String>, tags: Vec<FrontEnd>) {
+        let google = Arc::clone(self.google);
+        self.google.spawn(async move {
+            google.run.instances.keep(&name, &reachable).await;
+            for tag in tags {
+                tag.stop().await;
+            }
+        });
     }
 
     pub(super) fn get(&self, id: &str) -> Result<Value, ApiError> {
@@ -168,7 +176,7 @@ impl Operations<'_> {
         iam.forget(&name.resource(project));
         removed.stop().await;
         run.instances.keep(&name, &[]).await;
-        Ok(json!({"apiVersion": "v1", "kind": "Status", "status": "Success"}))
+        Ok(page::success())
     }
 
     /// The name of one service, which lies in one region.

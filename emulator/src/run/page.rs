@@ -52,6 +52,11 @@ pub(super) fn list(call: &Call, kind: &str, items: Vec<Value>) -> Result<Value, 
     Ok(json!({"apiVersion": API_VERSION, "kind": kind, "metadata": metadata, "items": items}))
 }
 
+/// What the Knative API answers where something was deleted.
+pub(super) fn success() -> Value {
+    json!({"apiVersion": "v1", "kind": "Status", "status": "Success"})
+}
+
 #[cfg(test)]
 mod tests {
     use actix_web::{test::TestRequest, web::Bytes};

@@ -1,11 +1,13 @@
 //! Revisions: what a service's template was, each time that it changed.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    knative::{API_VERSION, CREATOR, ObjectMeta, Template, condition, failed},
+    knative::{API_VERSION, CREATOR, Container, ObjectMeta, Template, condition, failed},
     name::{ServiceName, letters},
 };
 use crate::{api::error::ApiError, iam::policy, project::Project};
@@ -32,6 +34,15 @@ pub(super) struct Made {
     /// The email of whoever deployed it.
     pub(super) by: String,
     pub(super) at: Timestamp,
+}
+
+/// Why a revision does not run: in Google's words, as far as they are known, and then what was seen here.
+///
+/// Source: <https://cloud.google.com/run/docs/troubleshooting#container-failed-to-start>.
+pub(super) fn not_started(fault: &str) -> String {
+    format!(
+        "The user-provided container failed to start and listen on the port that the PORT environment variable names: {fault}"
+    )
 }
 
 impl Revision {
@@ -70,8 +81,7 @@ impl Revision {
     ///
     /// Source: <https://cloud.google.com/run/docs/quickstarts/deploy-container>.
     pub(super) fn is_placeholder(&self) -> bool {
-        let container = self.template.spec.containers.first();
-        container.is_some_and(|container| {
+        self.container().is_some_and(|container| {
             let image = container.image.split([':', '@']).next().unwrap_or_default();
             image == "us-docker.pkg.dev/cloudrun/container/hello"
         })
@@ -83,9 +93,29 @@ impl Revision {
     }
 
     fn listed(&self, field: &str) -> impl Iterator<Item = &Value> {
-        let container = self.template.spec.containers.first();
-        let list = container.and_then(|container| container.rest.get(field)?.as_array());
+        let list = self.container().and_then(|container| container.rest.get(field)?.as_array());
         list.into_iter().flatten()
+    }
+
+    /// The container that requests go to: the one with a port, if there are sidecars beside it.
+    ///
+    /// Source: <https://cloud.google.com/run/docs/deploying#sidecars>.
+    fn container(&self) -> Option<&Container> {
+        let containers = &self.template.spec.containers;
+        let ingress = containers.iter().find(|container| container.rest.contains_key("ports"));
+        ingress.or_else(|| containers.first())
+    }
+
+    /// How long a request to it may take.
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_secs(self.template.spec.timeout_seconds.unsigned_abs())
+    }
+
+    /// Why it cannot serve, as conditions say it.
+    pub(super) fn unready(&self) -> Option<String> {
+        let failure = self.failure.as_ref()?;
+        let name = &self.name;
+        Some(format!("Revision '{name}' is not ready and cannot serve traffic. {failure}"))
     }
 
     /// Its metadata as answers have it.

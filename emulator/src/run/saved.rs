@@ -68,7 +68,7 @@ pub(crate) async fn put(
     for (name, mut service) in services {
         let front_end = FrontEnd::start(google, &name, None, service.port).await?;
         service.port = front_end.port();
-        let tags = FrontEnd::of_tags(google, &mut service, BTreeMap::new()).await?;
+        let tags = FrontEnd::of_tags(google, &mut service, &BTreeMap::new()).await?;
         restored.insert(name, Deployed::new(service, front_end, tags, &google.project));
     }
     google.run.state().services = restored;
@@ -93,7 +93,11 @@ fn checked(service: Service) -> Result<Service, ApiError> {
         spec: spec.clone(),
     };
     let Document { metadata, spec, .. } = document.checked()?;
-    Ok(Service { metadata, spec, ..service })
+    let mut service = Service { metadata, spec, ..service };
+    if service.routed.is_empty() {
+        service.route();
+    }
+    Ok(service)
 }
 
 #[cfg(test)]

@@ -7,11 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     knative::{
-        CREATOR, Document, ObjectMeta, ServiceSpec, TrafficTarget, custom_audiences,
+        CREATOR, Document, INGRESS, ObjectMeta, ServiceSpec, custom_audiences,
         is_invoker_check_disabled,
     },
     name::ServiceName,
     revision::{Made, Revision},
+    traffic::TrafficTarget,
 };
 use crate::{
     api::error::{ApiError, Code},
@@ -38,6 +39,9 @@ pub(super) struct Service {
     pub(super) spec: ServiceSpec,
     /// The newest last; there is always one.
     pub(super) revisions: Vec<Revision>,
+    /// The traffic that is, where `spec` has the traffic that is wanted: they differ while that cannot be.
+    #[serde(default)]
+    pub(super) routed: Vec<TrafficTarget>,
     /// Where the front ends of its tags listen.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) tag_ports: BTreeMap<String, u16>,
@@ -50,6 +54,8 @@ pub(super) struct Settings {
     pub(super) audiences: Vec<String>,
     /// Whether IAM is asked at all.
     pub(super) checks_invoker: bool,
+    /// Whether only what comes from inside of the project gets in: here the emulator's senders.
+    pub(super) is_internal: bool,
     /// How long a request may take.
     pub(super) timeout: Duration,
 }
@@ -84,6 +90,7 @@ impl Service {
             metadata,
             spec,
             revisions: Vec::new(),
+            routed: Vec::new(),
             tag_ports: BTreeMap::new(),
         };
         service.written(true, write)
@@ -167,6 +174,16 @@ impl Service {
         self.revisions.iter().find(|revision| revision.name == name)
     }
 
+    /// Routes as `spec` wants, if every line of it leads to a revision that runs; else all stays as it is.
+    ///
+    /// Source: users' reports (<https://github.com/Lore-Hex/quill-router/pull/782>).
+    pub(super) fn route(&mut self) {
+        let runs = |target| self.target(target).is_some_and(|one| one.failure.is_none());
+        if self.spec.traffic.iter().all(runs) {
+            self.routed.clone_from(&self.spec.traffic);
+        }
+    }
+
     /// The revision that a line of its traffic leads to.
     pub(super) fn target(&self, target: &TrafficTarget) -> Option<&Revision> {
         match &target.revision_name {
@@ -180,8 +197,7 @@ impl Service {
         // 61 and 100 have no common factor, so that each number below 100 comes once in a hundred requests.
         let lot = request.wrapping_mul(61) % 100;
         let mut sum = 0;
-        self.spec
-            .traffic
+        self.routed
             .iter()
             .find(|target| {
                 sum += target.percent.unwrap_or_default().unsigned_abs();
@@ -192,13 +208,13 @@ impl Service {
 
     /// The revision that a tag leads to.
     pub(super) fn tagged(&self, tag: &str) -> Option<&Revision> {
-        let mut traffic = self.spec.traffic.iter();
+        let mut traffic = self.routed.iter();
         self.target(traffic.find(|target| target.tag.as_deref() == Some(tag))?)
     }
 
     /// The names of the revisions that requests can reach.
     pub(super) fn reachable(&self) -> Vec<String> {
-        let targets = self.spec.traffic.iter();
+        let targets = self.routed.iter();
         let reached =
             targets.filter(|one| one.tag.is_some() || one.percent.unwrap_or_default() > 0);
         reached.filter_map(|one| Some(self.target(one)?.name.clone())).collect()
@@ -225,6 +241,7 @@ impl Service {
         Settings {
             audiences,
             checks_invoker: !is_invoker_check_disabled(annotations),
+            is_internal: annotations.get(INGRESS).is_some_and(|ingress| ingress != "all"),
             timeout: Duration::from_secs(timeout_seconds.unsigned_abs()),
         }
     }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::{
     knative::{INGRESS, custom_audiences},
     operations::Operations,
+    revision::Revision,
     service::Service,
 };
 use crate::{
@@ -42,7 +43,17 @@ fn document(service: &Service, project: &Project) -> Value {
         Some("internal-and-cloud-load-balancing") => "INGRESS_TRAFFIC_INTERNAL_LOAD_BALANCER",
         _ => "INGRESS_TRAFFIC_ALL",
     };
-    let revision = format!("{name}/revisions/{}", service.latest());
+    let revision = |id: &str| format!("{name}/revisions/{id}");
+    let newest = service.revisions.last();
+    let condition = match newest.and_then(Revision::unready) {
+        Some(why) => json!({
+            "type": "Ready",
+            "state": "CONDITION_FAILED",
+            "message": why,
+            "revisionReason": "HEALTH_CHECK_CONTAINER_ERROR",
+        }),
+        None => json!({"type": "Ready", "state": "CONDITION_SUCCEEDED"}),
+    };
     let containers: Vec<Value> =
         template.spec.containers.iter().map(|one| json!({"image": one.image})).collect();
     json!({
@@ -58,9 +69,9 @@ fn document(service: &Service, project: &Project) -> Value {
         "customAudiences": custom_audiences(&metadata.annotations).unwrap_or_default(),
         "uri": service.url(),
         "urls": service.urls(project),
-        "latestReadyRevision": revision,
-        "latestCreatedRevision": revision,
-        "terminalCondition": {"type": "Ready", "state": "CONDITION_SUCCEEDED"},
+        "latestReadyRevision": service.latest_ready().map(|ready| revision(&ready.name)),
+        "latestCreatedRevision": revision(service.latest()),
+        "terminalCondition": condition,
         "template": {
             "serviceAccount": template.spec.service_account_name,
             "timeout": format!("{}s", settings.timeout.as_secs()),

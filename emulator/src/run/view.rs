@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{
-    knative::{API_VERSION, INGRESS, ObjectMeta, TrafficTarget, condition, failed},
+    knative::{API_VERSION, INGRESS, ObjectMeta, condition, failed},
     revision::Revision,
     service::Service,
+    traffic::TrafficTarget,
 };
 use crate::{iam::policy, project::Project};
 
@@ -31,20 +32,25 @@ impl Service {
     pub(super) fn document(&self, project: &Project) -> Value {
         let since = self.written_at.to_string();
         let newest = self.revisions.last();
-        let failure = newest.and_then(|newest| {
-            let failure = newest.failure.as_ref()?;
-            Some(format!(
-                "Revision '{}' is not ready and cannot serve traffic. {failure}",
-                newest.name
-            ))
+        let configuration = newest.and_then(Revision::unready);
+        let mut targets = self.spec.traffic.iter();
+        let route = targets.find_map(|target| match self.target(target) {
+            Some(revision) => revision.unready(),
+            // Not even one before it was ready.
+            None => configuration.clone(),
         });
-        let conditions =
-            ["Ready", "ConfigurationsReady", "RoutesReady"].map(|kind| match &failure {
-                Some(failure) if kind != "RoutesReady" => failed(kind, &since, failure),
-                _ => condition(kind, &since),
-            });
+        let ready = configuration.as_ref().or(route.as_ref());
+        let conditions = [
+            ("Ready", ready),
+            ("ConfigurationsReady", configuration.as_ref()),
+            ("RoutesReady", route.as_ref()),
+        ]
+        .map(|(kind, why)| match why {
+            Some(why) => failed(kind, &since, why),
+            None => condition(kind, &since),
+        });
         let traffic: Vec<Value> =
-            self.spec.traffic.iter().map(|target| self.traffic_status(target)).collect();
+            self.routed.iter().map(|target| self.traffic_status(target)).collect();
         json!({
             "apiVersion": API_VERSION,
             "kind": "Service",
@@ -64,7 +70,7 @@ impl Service {
 
     /// A revision's document as answers have it.
     pub(super) fn revision(&self, revision: &Revision, project: &Project) -> Value {
-        let is_active = self.reachable().contains(&revision.name);
+        let is_active = revision.failure.is_none() && self.reachable().contains(&revision.name);
         revision.document(&self.name, project, is_active)
     }
 

@@ -1,7 +1,7 @@
 //! Cloud Run's front end: what stands between the internet and a service's container.
 //!
-//! `run.googleapis.com/ingress` bars nobody here: the senders are of the same project, which even `internal` lets in
-//! (<https://cloud.google.com/run/docs/securing/ingress>).
+//! Ingress that is not `all` bars whoever is not one of the emulator's senders: these are of the same project, which
+//! `internal` lets in, and there is no load balancer (<https://cloud.google.com/run/docs/securing/ingress>).
 
 mod access;
 mod forwarded;
@@ -17,12 +17,17 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
-    http::StatusCode,
+    http::{StatusCode, header::HeaderValue},
     web::{self, Data, Payload},
 };
 use reqwest::Client;
 
-use super::{Behind, Route, name::ServiceName, service::Service};
+use super::{
+    Behind, PASS, Route,
+    name::ServiceName,
+    revision::{Revision, not_started},
+    service::Service,
+};
 use crate::{
     error::Error,
     google::Google,
@@ -73,26 +78,32 @@ impl FrontEnd {
         Ok(FrontEnd { address, server })
     }
 
-    /// One for each tag of the service, which learns their ports; those that listen already stay.
+    /// One for each tag of the service that has none at the ports of the `listening`; the service learns all ports.
     ///
     /// # Errors
     /// As [`start`](FrontEnd::start).
     pub(super) async fn of_tags(
         google: &Arc<Google>,
         service: &mut Service,
-        mut listening: BTreeMap<String, FrontEnd>,
+        listening: &BTreeMap<String, u16>,
     ) -> Result<BTreeMap<String, FrontEnd>, Error> {
-        let mut tags = BTreeMap::new();
-        for tag in service.spec.traffic.iter().filter_map(|target| target.tag.as_ref()) {
-            let before = service.tag_ports.get(tag).copied().unwrap_or_default();
-            let front_end = match listening.remove(tag) {
-                Some(front_end) => front_end,
-                None => FrontEnd::start(google, &service.name, Some(tag), before).await?,
+        let (mut started, mut ports) = (BTreeMap::new(), BTreeMap::new());
+        for tag in service.routed.iter().filter_map(|target| target.tag.as_ref()) {
+            let port = match listening.get(tag) {
+                Some(port) => *port,
+                None => {
+                    let before = service.tag_ports.get(tag).copied().unwrap_or_default();
+                    let front_end =
+                        FrontEnd::start(google, &service.name, Some(tag), before).await?;
+                    let port = front_end.port();
+                    started.insert(tag.clone(), front_end);
+                    port
+                }
             };
-            tags.insert(tag.clone(), front_end);
+            ports.insert(tag.clone(), port);
         }
-        service.tag_ports = tags.iter().map(|(tag, one)| (tag.clone(), one.port())).collect();
-        Ok(tags)
+        service.tag_ports = ports;
+        Ok(started)
     }
 
     /// Where it listens.
@@ -117,20 +128,28 @@ async fn serve(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> Http
     let Some(Route { settings, revision, behind }) = google.run.route(&gate.name, tag) else {
         return refusal::not_found(request.path());
     };
+    let pass = request.headers().get(PASS).map(HeaderValue::as_bytes);
+    if settings.is_internal && pass != Some(google.run.pass.as_bytes()) {
+        return refusal::not_found(request.path());
+    }
     if let Err(refused) = access::check(&google, &settings, &gate.name, request.headers()).await {
         return refusal::refused(&refused, request.path());
     }
-    let url = match (behind, &revision) {
-        (Some(Behind::Url(url)), _) => url,
+    let timeout = revision.as_ref().map_or(settings.timeout, Revision::timeout);
+    // The process stays until its answer has begun; then it knows itself what it has yet to end.
+    let lease;
+    let url = match (&behind, &revision) {
+        (Some(Behind::Url(url)), _) => url.as_str(),
         (Some(Behind::Program(_)), Some(revision)) if revision.is_placeholder() => {
             return HttpResponse::Ok()
                 .body("It's running: Google's placeholder would answer this.\n");
         }
         (Some(Behind::Program(program)), Some(revision)) => {
-            match google.run.instances.url(&google, &gate.name, revision, &program).await {
-                Ok(url) => url,
-                Err(fault) => return refusal::unavailable(&fault),
+            match google.run.instances.lease(&google, &gate.name, revision, program).await {
+                Ok(leased) => lease = leased,
+                Err(fault) => return refusal::unavailable(&not_started(&fault)),
             }
+            lease.url.as_str()
         }
         (Some(Behind::Program(_)), None) => return refusal::unavailable("no revision is ready"),
         (None, _) => {
@@ -142,19 +161,20 @@ async fn serve(request: HttpRequest, payload: Payload, gate: Data<Gate>) -> Http
     };
     // What goes on in the container is no longer Google's side.
     drop(google);
-    let mut outgoing = match proxy::request(&request, payload, &url) {
+    let mut outgoing = match proxy::request(&request, payload, url) {
         Ok(outgoing) => outgoing,
         Err(status) => return refusal::of_status(status),
     };
+    outgoing.headers_mut().remove(PASS);
     forwarded::rewrite(outgoing.headers_mut(), request.peer_addr());
-    *outgoing.timeout_mut() = Some(settings.timeout);
+    *outgoing.timeout_mut() = Some(timeout);
     match gate.client.execute(outgoing).await {
         Ok(incoming) => proxy::answer(incoming),
         Err(error) if error.is_timeout() => refusal::timed_out(),
         Err(error) if proxy::is_too_large(&error) => {
             refusal::of_status(StatusCode::PAYLOAD_TOO_LARGE)
         }
-        Err(error) => refusal::unavailable(&Error::no_answer(&url, &error).to_string()),
+        Err(error) => refusal::unavailable(&Error::no_answer(url, &error).to_string()),
     }
 }
 
@@ -168,11 +188,17 @@ fn is_reserved(path: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use serde_json::{Value, json};
 
-    use crate::run::{
-        knative::tests::whole,
-        lab::{Lab, SERVICES, echoed},
+    use crate::{
+        attempts::Order,
+        run::{
+            knative::tests::whole,
+            lab::{Lab, SERVICES, echoed},
+        },
+        senders::tasks,
     };
 
     #[tokio::test]
@@ -211,6 +237,37 @@ mod tests {
             let response = lab.get(path).send().await.unwrap();
             assert_eq!(response.status().as_u16(), status, "{path}");
         }
+    }
+
+    #[tokio::test]
+    async fn internal_ingress_lets_the_senders_in_and_nobody_else() {
+        let lab = Lab::with(|service| {
+            service["metadata"]["annotations"]["run.googleapis.com/ingress"] = "internal".into();
+        })
+        .await;
+        lab.bind("allUsers").await;
+        for pass in ["", "guessed"] {
+            let response = lab.get("/").header("x-emulator-pass", pass).send().await.unwrap();
+            assert_eq!(response.status().as_u16(), 404, "{pass:?}");
+        }
+        let deliver = async |url: String| {
+            let order = Order {
+                delivery: tasks::Attempt::first("queue", "4711").delivery(),
+                url,
+                resource: "queue".to_owned(),
+                invocation: "4711".to_owned(),
+                attempt: 1,
+                auth: None,
+                deadline: Duration::from_secs(10),
+            };
+            lab.emulator.google().attempt(order).await.status
+        };
+        assert_eq!(deliver(format!("{}/tasks/a", lab.url)).await, Some(207));
+        let google = lab.emulator.google();
+        assert_eq!(google.run.pass("http://127.0.0.1:9/"), None, "of no service");
+        assert_eq!(google.run.pass("https://receiver.example/"), None);
+        let answer = serde_json::to_string(&lab.emulator.history()).unwrap();
+        assert!(!answer.contains("x-emulator-pass"), "the container does not see it: {answer}");
     }
 
     #[tokio::test]

@@ -41,7 +41,7 @@ pub(super) fn refused(refused: &Refused, path: &str) -> HttpResponse {
     }
 }
 
-/// A path that Google keeps for itself, or a service that is gone.
+/// A path that Google keeps for itself, a service that is gone, or one whose ingress bars the client.
 pub(super) fn not_found(path: &str) -> HttpResponse {
     let sentence =
         format!("The requested URL <code>{}</code> was not found on this server.", escaped(path));
