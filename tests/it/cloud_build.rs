@@ -79,7 +79,7 @@ async fn steps_share_a_workspace_and_get_their_substitutions() {
         },
         {
             "name": "ubuntu",
-            "script": "#!/usr/bin/env bash\nset -euo pipefail\n[[ $HOME != \"$PWD\" && -z ${CARGO_HOME:-} ]]",
+            "script": "#!/usr/bin/env bash\nset -euo pipefail\n[[ $HOME != \"$PWD\" && -z ${CARGO_MANIFEST_DIR:-} ]]",
         },
     ]));
     build["substitutions"] = json!({"_GREETING": "bye", "_EXPECTED": "?"});

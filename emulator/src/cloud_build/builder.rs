@@ -1,7 +1,9 @@
 //! One build under way: its source is unpacked, and its steps are run one after the other, as the build's account.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -139,8 +141,15 @@ impl Builder {
         let mut set = |name: &str, value: String| variables.push((name.to_owned(), value));
         set("CLOUDSDK_AUTH_ACCESS_TOKEN_FILE", file.to_string_lossy().into_owned());
         set("HOME", home.to_string_lossy().into_owned());
-        #[expect(clippy::disallowed_methods, reason = "steps find what this machine has")]
-        let folders = env::var_os("PATH").unwrap_or_default();
+        // These look in the home of whoever installed them, which is not a step's.
+        for (name, within_home) in [("CARGO_HOME", ".cargo"), ("RUSTUP_HOME", ".rustup")] {
+            let folder = of_machine(name).map(PathBuf::from);
+            let folder = folder.or_else(|| Some(env::home_dir()?.join(within_home)));
+            if let Some(folder) = folder.filter(|folder| folder.is_dir()) {
+                set(name, folder.to_string_lossy().into_owned());
+            }
+        }
+        let folders = of_machine("PATH").unwrap_or_default();
         let folders = self.run.tools.clone().into_iter().chain(env::split_paths(&folders));
         let path = env::join_paths(folders).map_err(|error| fault(error.to_string()))?;
         set("PATH", path.to_string_lossy().into_owned());
@@ -152,4 +161,10 @@ impl Builder {
     fn record(&self, change: impl FnOnce(&mut Document)) {
         self.google.builds.with(&self.id, |build| change(&mut build.document));
     }
+}
+
+/// A variable by which this machine's programs are found: they stand in for those of images.
+#[expect(clippy::disallowed_methods, reason = "no setting of ours, and of the moment")]
+fn of_machine(name: &str) -> Option<OsString> {
+    env::var_os(name)
 }
