@@ -183,8 +183,8 @@ mod tests {
 
     const SERVICES: &str = "/v1/projects/demo-project/services";
 
-    #[test]
-    fn what_is_disabled_answers_403_until_it_is_enabled() {
+    #[tokio::test]
+    async fn what_is_disabled_answers_403_until_it_is_enabled() {
         let google = google();
         let ask = |method: &str, uri: String, body| answer(&google, &call(method, &uri, body));
         let enabled = || {

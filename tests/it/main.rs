@@ -54,6 +54,8 @@ mod peers;
 
 mod whole_way;
 
+mod deployment;
+
 mod gateways;
 
 mod probe;

@@ -215,8 +215,8 @@ mod tests {
 
     const REPOSITORIES: &str = "/v1/projects/demo-project/locations/us-central1/repositories";
 
-    #[test]
-    fn a_repository_is_made_once_changed_and_deleted() {
+    #[tokio::test]
+    async fn a_repository_is_made_once_changed_and_deleted() {
         let google = google();
         let ask = |method: &str, uri: String, body| answer(&google, &call(method, &uri, body));
         let one = format!("{REPOSITORIES}/images");

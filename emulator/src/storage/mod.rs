@@ -239,8 +239,8 @@ mod tests {
     use super::*;
     use crate::testing::{call, google};
 
-    #[test]
-    fn a_bucket_is_made_once_has_a_policy_and_is_deleted() {
+    #[tokio::test]
+    async fn a_bucket_is_made_once_has_a_policy_and_is_deleted() {
         let google = google();
         let ask = |method: &str, uri: &str, body| answer(&google, &call(method, uri, body));
         assert_eq!(ask("GET", "/b/sources", Value::Null).unwrap_err().http_status(), 404);
@@ -266,8 +266,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn an_upload_in_pieces_is_refused_with_what_to_do() {
+    #[tokio::test]
+    async fn an_upload_in_pieces_is_refused_with_what_to_do() {
         let google = google();
         answer(&google, &call("POST", "/b", json!({"name": "sources"}))).unwrap();
         let uri = "/storage/v1/b/sources/o?uploadType=resumable";
