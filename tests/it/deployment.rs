@@ -1,11 +1,7 @@
 //! What the deployment scripts do when something is missing, wrong, half done or done twice, with the real gcloud; the
 //! way through all of them is `whole_way`.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::Path,
-    process::Command,
-};
+use std::{collections::BTreeSet, path::Path, process::Command};
 
 use emulator::{Behind, Options, RunBuilds};
 use serde_json::Value;
