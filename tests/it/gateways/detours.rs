@@ -51,7 +51,7 @@ async fn envoy_removes_identities_that_come_from_outside() {
 }
 
 #[tokio::test]
-async fn nothing_that_any_front_end_vouches_with_reaches_the_receiver_but_envoy_s_own_header() {
+async fn nothing_that_any_front_end_vouches_with_reaches_the_service_but_envoy_s_own_header() {
     let issuer = Issuer::start_as(0, "https://accounts.google.com").await.unwrap();
     let behind = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", behind.local_addr().unwrap());
@@ -75,7 +75,7 @@ async fn nothing_that_any_front_end_vouches_with_reaches_the_receiver_but_envoy_
     for name in forgeries {
         delivery = delivery.also(name, "FORGED");
     }
-    let receiver = async {
+    let service = async {
         let (mut stream, _) = behind.accept().await.unwrap();
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
@@ -84,7 +84,7 @@ async fn nothing_that_any_front_end_vouches_with_reaches_the_receiver_but_envoy_
         stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
         String::from_utf8(head).unwrap().to_lowercase()
     };
-    let (status, head) = tokio::join!(envoy.send("/tasks/done", &delivery), receiver);
+    let (status, head) = tokio::join!(envoy.send("/tasks/done", &delivery), service);
     assert_eq!(status, 204);
     let (_, claims) = token.split_once('.').unwrap();
     let claims = claims.split_once('.').unwrap().0.to_lowercase();
@@ -117,7 +117,7 @@ async fn raw(gateway: &Gateway, path: &str, token: &str) -> u16 {
 }
 
 #[tokio::test]
-async fn envoy_reads_a_path_as_the_receiver_does_or_refuses_it() {
+async fn envoy_reads_a_path_as_the_service_does_or_refuses_it() {
     let Some(mut gateway) = Gateway::shipped().await else { return };
     let (tasks, pubsub) = (gateway.token(&caller("tasks")), gateway.token(&caller("pubsub")));
     for (path, status) in [
