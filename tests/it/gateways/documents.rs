@@ -30,13 +30,12 @@ fn value(settings: &Settings, name: &str) -> &'static str {
 }
 
 fn check<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Output {
-    let mut receiver = Command::new(env!("CARGO_BIN_EXE_receiver"));
-    receiver.arg("check").env_clear().envs(settings).output().unwrap()
+    let mut service = Command::new(env!("CARGO_BIN_EXE_receiver"));
+    service.arg("check").env_clear().envs(settings).output().unwrap()
 }
 
 #[test]
-fn the_settings_of_each_front_end_start_a_receiver_and_a_proxy_s_only_with_what_guards_its_header()
-{
+fn the_settings_of_each_front_end_start_a_service_and_a_proxy_s_only_with_what_guards_its_header() {
     for front_end in ["Cloud Run", "Envoy", "Cloud Endpoints", "API Gateway", "IAP"] {
         let settings = settings(front_end);
         for (name, _) in &settings {
@@ -111,7 +110,7 @@ fn envoy_takes_the_shipped_configuration_as_it_is_without_a_warning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn gcloud_takes_envoy_and_the_receiver_as_one_service_of_which_envoy_has_the_port() {
+async fn gcloud_takes_envoy_and_the_service_as_one_service_of_which_envoy_has_the_port() {
     let Some(gcloud) = Gcloud::start(Options::default()).await else { return };
     let file = gcloud.folder.join("service.yaml");
     let here = SERVICE.replace("my-project", "demo-project").replace("europe-west1", REGION);
@@ -122,10 +121,10 @@ async fn gcloud_takes_envoy_and_the_receiver_as_one_service_of_which_envoy_has_t
     let describe = format!("gcloud run services describe receiver --region={REGION}");
     let service = gcloud.json(&describe).await;
     let containers = service["spec"]["template"]["spec"]["containers"].as_array().unwrap();
-    let [envoy, receiver] = &**containers else { panic!("{containers:#?}") };
+    let [envoy, service] = &**containers else { panic!("{containers:#?}") };
     assert_eq!(envoy["ports"][0]["containerPort"], 8080);
-    assert_eq!(receiver["ports"], Value::Null);
-    let pairs = receiver["env"].as_array().unwrap().iter();
+    assert_eq!(service["ports"], Value::Null);
+    let pairs = service["env"].as_array().unwrap().iter();
     let pairs = pairs.map(|pair| (pair["name"].as_str().unwrap(), pair["value"].as_str().unwrap()));
     let output =
         check(pairs.chain([("K_SERVICE", "receiver"), ("K_REVISION", "receiver-00001-abc")]));
