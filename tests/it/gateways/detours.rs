@@ -96,19 +96,6 @@ async fn nothing_that_any_front_end_vouches_with_reaches_the_service_but_envoy_s
     assert!(names.contains(&"x-cloudtasks-taskname"), "what the sender says does: {names:?}");
 }
 
-#[tokio::test]
-async fn a_caller_cannot_have_envoy_repeat_a_request_or_wait_less() {
-    let Some(mut gateway) = Gateway::shipped().await else { return };
-    let token = gateway.token(&caller("tasks"));
-    let delivery = delivery("tasks")
-        .header("x-envoy-retry-on", "5xx")
-        .header("x-envoy-max-retries", "3")
-        .bearer(&token);
-    assert_eq!(gateway.envoy.send("/tasks/retry", &delivery).await, 500);
-    gateway.service.record().await;
-    gateway.service.no_record();
-}
-
 /// As it stands on the wire: what an HTTP client would tidy up first.
 async fn raw(gateway: &Gateway, path: &str, token: &str) -> u16 {
     let mut wire = Wire::to(gateway.envoy.url(), token.to_owned()).await;

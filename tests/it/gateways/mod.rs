@@ -106,7 +106,8 @@ impl Gateway {
 
     /// Is answered by Envoy, and never reaches the receiver.
     async fn refuses(&mut self, status: u16, path: &str, delivery: &Delivery) {
-        assert_eq!(self.envoy.send(path, delivery).await, status, "{path}");
+        let (shown, _) = path.split_once('?').unwrap_or((path, ""));
+        assert_eq!(self.envoy.send(path, delivery).await, status, "{shown}");
         self.service.no_record();
     }
 }
