@@ -162,7 +162,8 @@ mod tests {
         assert!(parsed(line).is_ok());
         for (arguments, expected) in [
             ("--run a", "expected NAME=URL"),
-            ("--run a=localhost:1", "expected an absolute URL"),
+            ("--run a=localhost:1", "the program localhost:1"),
+            ("--run a=ftp://localhost", "expected an absolute URL"),
             ("--issuer nonsense", "expected an absolute URL"),
             ("--project-number x", "--project-number"),
         ] {
