@@ -140,7 +140,10 @@ fn a_wrong_command_line_or_setting_is_one_line_and_64() {
         ),
         ("scripts/setup --project='My Project'", "PROJECT is 'My Project'; it takes a project id"),
         ("scripts/setup --project=123456789012", "not a name or a number"),
-        ("scripts/setup --senders=scheduler,mail", "SENDERS has 'mail'"),
+        (
+            "scripts/setup --senders=scheduler,mail",
+            "SENDERS is 'scheduler,mail'; it takes scheduler, tasks, pubsub and events",
+        ),
         ("scripts/setup --enqueue=perhaps", "ENQUEUE is 'perhaps'; it takes yes or no"),
         ("scripts/setup --deployer=ada", "DEPLOYER is 'ada'; it takes user:YOU@example.com"),
         ("scripts/deploy --auth=none", "AUTH is 'none'; it takes verify or platform"),
@@ -228,7 +231,7 @@ async fn what_a_project_lacks_is_one_line_before_anything_is_made() {
     let Some(project) = Gcloud::start(options).await else { return };
     let before = project.emulator.export().unwrap();
     let said = project.refused(&format!("{SETUP} --project=another-project")).await;
-    assert!(said.contains("may not do this") && said.contains("another-project"), "{said}");
+    assert!(said.contains("there is no project another-project, or you may not see it"), "{said}");
     let said = project.refused(SETUP).await;
     let mend = "gcloud billing projects link demo-project --billing-account=ACCOUNT";
     assert!(said.contains("billing is off in demo-project") && said.contains(mend), "{said}");

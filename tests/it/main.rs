@@ -58,6 +58,8 @@ mod peers;
 
 mod whole_way;
 
+mod deployment;
+
 mod gateways;
 
 mod probe;

@@ -73,7 +73,7 @@ fn settings() -> BTreeMap<&'static str, &'static str> {
 }
 
 #[test]
-fn service_yaml_has_settings_that_the_example_knows_and_the_receiver_takes_without_a_doubt_but_one()
+fn service_yaml_has_settings_that_the_example_knows_and_the_service_takes_without_a_doubt_but_one()
 {
     let settings = settings();
     let example = include_str!("../../.env.example");

@@ -4,6 +4,16 @@ use crate::copied::Copied;
 
 const WHOLE: [&str; 4] = ["parcel-desk", "acme-prod", "us-east1", "scheduler,pubsub"];
 
+/// What a project has no use for.
+const TRACES: [&str; 6] = [
+    "receiver",
+    "cargo generate",
+    "cargo-generate",
+    "check-skeleton",
+    "begin template",
+    "template only",
+];
+
 /// Rust's own types of that name, and what OpenTelemetry's collector calls its sources.
 const OTHERS: [&str; 5] = [
     "watch::Receiver",
@@ -24,8 +34,7 @@ fn a_generated_project_has_no_trace_of_the_template_and_resolves_as_locked() {
             text = text.replace(other, "");
         }
         let text = format!("{}\n{text}", path.display()).to_lowercase();
-        for trace in ["receiver", "cargo-generate", "cargo generate", "begin template", "skeleton"]
-        {
+        for trace in TRACES {
             let line = text.lines().find(|line| line.contains(trace));
             assert!(line.is_none(), "{}: {}", path.display(), line.unwrap_or_default());
         }

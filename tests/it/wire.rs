@@ -18,8 +18,13 @@ pub(crate) struct Wire {
 impl Wire {
     /// With a good token.
     pub(crate) async fn open(service: &Service) -> Self {
-        let address = service.url.strip_prefix("http://").unwrap();
-        Self { stream: TcpStream::connect(address).await.unwrap(), token: service.token(TASKS) }
+        Self::to(&service.url, service.token(TASKS)).await
+    }
+
+    /// To whatever listens at this URL, with a token of choice.
+    pub(crate) async fn to(url: &str, token: String) -> Self {
+        let address = url.strip_prefix("http://").unwrap();
+        Self { stream: TcpStream::connect(address).await.unwrap(), token }
     }
 
     /// A request's head; `headers` are lines without the last break.

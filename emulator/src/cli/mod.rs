@@ -166,7 +166,8 @@ mod tests {
         for (arguments, expected) in [
             ("--build-tools /a", "--run-builds"),
             ("--run a", "expected NAME=URL"),
-            ("--run a=localhost:1", "expected an absolute URL"),
+            ("--run a=localhost:1", "the program localhost:1"),
+            ("--run a=ftp://localhost", "expected an absolute URL"),
             ("--issuer nonsense", "expected an absolute URL"),
             ("--project-number x", "--project-number"),
         ] {

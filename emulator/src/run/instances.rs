@@ -139,7 +139,9 @@ mod tests {
     #[ignore = "is no test but the program that the tests below run as a revision"]
     #[expect(clippy::disallowed_methods, reason = "its environment is what is looked at")]
     fn answers_with_its_environment() {
-        assert!(env::var("FAILS").is_err(), "as it is told");
+        if env::var("FAILS").is_ok() {
+            return;
+        }
         let address = (env::var("HOST").unwrap(), env::var("PORT").unwrap().parse().unwrap());
         for stream in TcpListener::bind(address).unwrap().incoming() {
             let mut stream = stream.unwrap();
@@ -293,7 +295,7 @@ mod tests {
         }
         let message = conditions[0]["message"].as_str().unwrap();
         assert!(message.contains("failed to start and listen on the port"), "{message}");
-        assert!(message.contains("exit status: 101"), "{message}");
+        assert!(message.contains("exit status: 0"), "{message}");
         assert_eq!(process_of(&lab, &lab.url).await, old, "the one before goes on serving");
 
         let created = status["latestCreatedRevisionName"].clone();

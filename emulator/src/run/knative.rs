@@ -139,7 +139,8 @@ impl Document {
         }
         check_annotations(&self.metadata.annotations)?;
         for container in &spec.containers {
-            check_settings(container)?;
+            let is_alone = spec.containers.len() == 1;
+            check_settings(container, is_alone || container.rest.contains_key("ports"))?;
         }
         traffic::check(&self.spec.traffic)?;
         if self.spec.traffic.is_empty() {
@@ -193,11 +194,14 @@ fn check_annotations(annotations: &BTreeMap<String, String>) -> Result<(), ApiEr
 /// Google sets some variables itself and takes them from nobody.
 ///
 /// Source: <https://cloud.google.com/run/docs/configuring/services/environment-variables#reserved>.
-fn check_settings(container: &Container) -> Result<(), ApiError> {
-    const RESERVED: [&str; 4] = ["PORT", "K_SERVICE", "K_REVISION", "K_CONFIGURATION"];
+fn check_settings(container: &Container, gets_requests: bool) -> Result<(), ApiError> {
+    const RESERVED: [&str; 4] = ["K_SERVICE", "K_REVISION", "K_CONFIGURATION", "PORT"];
+    // Beside the one that gets requests, a container listens where its author says: Google's own example sets PORT
+    // (<https://cloud.google.com/run/docs/internet-proxy-nginx-sidecar>).
+    let reserved = if gets_requests { &RESERVED[..] } else { &RESERVED[..3] };
     let list = container.rest.get("env").and_then(Value::as_array);
     let mut names = list.into_iter().flatten().filter_map(|one| one.get("name")?.as_str());
-    names.find(|name| RESERVED.contains(name)).map_or(Ok(()), |name| {
+    names.find(|name| reserved.contains(name)).map_or(Ok(()), |name| {
         let fault = format!("{name} is reserved: its value is set by the system.");
         Err(ApiError::invalid_field("spec.template.spec.containers.env", fault))
     })

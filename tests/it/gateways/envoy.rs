@@ -1,6 +1,7 @@
 //! Envoy as a child process, and what stands for www.googleapis.com before it.
 
 use std::{
+    fs::{self, File},
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -13,9 +14,12 @@ use serde_json::Value;
 
 use crate::harness::PATIENCE;
 
+/// What is shipped.
+pub(super) const SHIPPED: &str = include_str!("../../../gateways/envoy/envoy.yaml");
+
 /// Who answers for Google's keys.
 #[derive(Clone, Copy)]
-pub(super) enum Keys {
+pub(super) enum KeysOf {
     /// Whom the trusted authority vouches for.
     Google,
     /// Somebody with the right name, of an authority that is not trusted.
@@ -30,6 +34,7 @@ pub(super) struct Envoy {
     keys: Child,
     folder: PathBuf,
     url: String,
+    admin: String,
     courier: Courier,
     client: Client,
 }
@@ -40,115 +45,109 @@ impl Drop for Envoy {
             let _ = child.kill();
             let _ = child.wait();
         }
-        let _ = std::fs::remove_dir_all(&self.folder);
+        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
+/// Where `scripts/peers` has put Python and Envoy; `None`, and a line that says so, where it has not.
+#[expect(clippy::print_stderr, reason = "whoever runs the suite must see that this was skipped")]
+pub(super) fn installed() -> Option<(PathBuf, PathBuf)> {
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/python");
+    let versions = fs::read_dir(peers.join("lib")).into_iter().flatten().flatten();
+    let path = "site-packages/envoy/_bin/envoy";
+    let envoy = versions.map(|version| version.path().join(path)).find(|path| path.exists());
+    if envoy.is_none() {
+        eprintln!("skipped: Envoy is not installed (scripts/peers)");
+    }
+    Some((peers.join("bin/python"), envoy?))
+}
+
 impl Envoy {
-    /// In front of the receiver at `service`; `None`, and a line that says so, where it is not installed.
-    #[expect(
-        clippy::print_stderr,
-        reason = "whoever runs the suite must see that this was skipped"
-    )]
+    /// In front of the receiver at `service`, with `config` as far as it need not be of this machine; `None` where it
+    /// is not installed.
     pub(super) async fn start(
         service: &str,
-        keys: Keys,
+        keys: KeysOf,
         jwks: &str,
-        change: impl Fn(String) -> String,
-    ) -> Option<Envoy> {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let python = root.join("target/peers/python");
-        let binary = std::fs::read_dir(python.join("lib")).ok().and_then(|versions| {
-            let path = "site-packages/envoy/_bin/envoy";
-            versions.flatten().map(|version| version.path().join(path)).find(|path| path.exists())
-        });
-        let Some(binary) = binary else {
-            eprintln!("skipped: Envoy is not installed (scripts/peers)");
-            return None;
-        };
-        let number = service.rsplit_once(':').unwrap().1;
-        let folder = std::env::temp_dir().join(format!("envoy-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        config: String,
+    ) -> Option<Self> {
+        let (python, envoy) = installed()?;
+        let port = service.rsplit_once(':').unwrap().1;
+        let folder = std::env::temp_dir().join(format!("envoy-{}-{port}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let (keys, keys_port) = serve_keys(&python, &folder, keys, jwks);
 
-        let (name, authority) = match keys {
-            Keys::Google => ("www.googleapis.com", "trusted"),
-            Keys::OtherAuthority => ("www.googleapis.com", "another"),
-            Keys::OtherName => ("www.example.com", "trusted"),
-        };
-        let mut serving = Command::new(python.join("bin/python"))
-            .arg(root.join("tests/it/gateways/keys_server.py"))
-            .arg(&folder)
-            .args([name, authority])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        writeln!(serving.stdin.as_mut().unwrap(), "{jwks}").unwrap();
-        let mut port = String::new();
-        BufReader::new(serving.stdout.take().unwrap()).read_line(&mut port).unwrap();
-
-        let shipped = std::fs::read_to_string(root.join("gateways/envoy/envoy.yaml")).unwrap();
-        let trusted = folder.join("trusted.pem");
-        let mut config = change(shipped);
-        for (ours, here) in [
-            ("0.0.0.0, port_value: 8080", "127.0.0.1, port_value: 0".to_owned()),
-            ("127.0.0.1, port_value: 8081", format!("127.0.0.1, port_value: {number}")),
-            (
-                "www.googleapis.com, port_value: 443",
-                format!("127.0.0.1, port_value: {}", port.trim()),
-            ),
-            ("/etc/ssl/certs/ca-certificates.crt", trusted.to_string_lossy().into_owned()),
+        let mut config = config;
+        let authority = folder.join("trusted.pem").display().to_string();
+        for (shipped, here) in [
+            ("0.0.0.0, port_value: 8080", "127.0.0.1, port_value: 0"),
+            ("127.0.0.1, port_value: 8081", &format!("127.0.0.1, port_value: {port}")),
+            ("www.googleapis.com, port_value: 443", &format!("127.0.0.1, port_value: {keys_port}")),
+            ("/etc/ssl/certs/ca-certificates.crt", &authority),
         ] {
-            assert_eq!(config.matches(ours).count(), 1, "{ours}");
-            config = config.replace(ours, &here);
+            // A test may have taken the last away.
+            let count = config.matches(shipped).count();
+            assert!(count == 1 || shipped.starts_with("/etc"), "{count} of {shipped}");
+            config = config.replace(shipped, here);
         }
         // By which the test learns the port; what is shipped has none.
         assert!(!config.contains("admin:"));
-        config
-            .push_str("admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n");
-        let file = folder.join("envoy.yaml");
-        std::fs::write(&file, config).unwrap();
-        let admin = folder.join("admin");
-        let envoy = Command::new(binary)
+        config += "admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}\n";
+        fs::write(folder.join("envoy.yaml"), config).unwrap();
+        let child = Command::new(envoy)
             .arg("--config-path")
-            .arg(&file)
+            .arg(folder.join("envoy.yaml"))
             .arg("--admin-address-path")
-            .arg(&admin)
+            .arg(folder.join("admin"))
             .args(["--use-dynamic-base-id", "--concurrency", "1", "--log-level", "error"])
-            .stdout(Stdio::null())
+            .stdout(File::create(folder.join("log")).unwrap())
             .spawn()
             .unwrap();
-        let client = Client::builder().no_proxy().build().unwrap();
-        let mut started = Envoy {
-            envoy,
-            keys: serving,
+        let mut started = Self {
+            envoy: child,
+            keys,
             folder,
             url: String::new(),
+            admin: String::new(),
             courier: Courier::new().unwrap(),
-            client,
+            client: Client::builder().no_proxy().build().unwrap(),
         };
-        started.url = tokio::time::timeout(PATIENCE, started.listening(&admin)).await.unwrap();
+        tokio::time::timeout(PATIENCE, started.listening()).await.expect("Envoy listens in time");
         Some(started)
     }
 
-    /// Where it listens, once it does.
-    async fn listening(&mut self, admin: &Path) -> String {
-        loop {
+    /// Waits until it answers, which is once it has tried to fetch the keys.
+    async fn listening(&mut self) {
+        while self.url.is_empty() {
             assert!(self.envoy.try_wait().unwrap().is_none(), "Envoy has ended");
-            if let Ok(address) = std::fs::read_to_string(admin)
-                && let Ok(answer) =
-                    self.client.get(format!("http://{address}/listeners?format=json")).send().await
-                && let Ok(text) = answer.text().await
-                && let Ok(listeners) = serde_json::from_str::<Value>(&text)
-                && let Some(port) = listeners
-                    .pointer("/listener_statuses/0/local_address/socket_address/port_value")
-                && let Ok(ready) = self.client.get(format!("http://{address}/ready")).send().await
-                && ready.status() == 200
-            {
-                return format!("http://127.0.0.1:{port}");
-            }
             tokio::time::sleep(Duration::from_millis(10)).await;
+            let Ok(admin) = fs::read_to_string(self.folder.join("admin")) else { continue };
+            self.admin = format!("http://{admin}");
+            let port = "/listener_statuses/0/local_address/socket_address/port_value";
+            if self.asked("/ready").await.as_deref() == Some("LIVE\n")
+                && let Some(listeners) = self.asked("/listeners?format=json").await
+                && let Ok(listeners) = serde_json::from_str::<Value>(&listeners)
+                && let Some(port) = listeners.pointer(port)
+            {
+                self.url = format!("http://127.0.0.1:{port}");
+            }
         }
+    }
+
+    /// What the admin port says.
+    async fn asked(&self, path: &str) -> Option<String> {
+        self.client.get(format!("{}{path}", self.admin)).send().await.ok()?.text().await.ok()
+    }
+
+    /// How often it has counted what has this name.
+    pub(super) async fn counter(&self, name: &str) -> u64 {
+        let text = self.asked(&format!("/stats?filter=^{name}$")).await.unwrap();
+        let count = text.trim().strip_prefix(&format!("{name}: "));
+        count.unwrap_or_else(|| panic!("{name}: {text:?}")).parse().unwrap()
+    }
+
+    pub(super) fn url(&self) -> &str {
+        &self.url
     }
 
     /// The status of a delivery.
@@ -156,7 +155,39 @@ impl Envoy {
         self.courier.deliver(&format!("{}{path}", self.url), delivery).await.unwrap().status
     }
 
+    /// The status of a probe.
     pub(super) async fn get(&self, path: &str) -> u16 {
         self.client.get(format!("{}{path}", self.url)).send().await.unwrap().status().as_u16()
     }
+
+    /// Ends it, and gives what it has logged.
+    pub(super) fn stopped(mut self) -> String {
+        // The shell's own kill: a bare machine has no program of that name.
+        let kill = format!("kill -TERM {}", self.envoy.id());
+        assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        assert!(self.envoy.wait().unwrap().success());
+        fs::read_to_string(self.folder.join("log")).unwrap()
+    }
+}
+
+/// Starts a server of `jwks`, and gives its port.
+fn serve_keys(python: &Path, folder: &Path, keys: KeysOf, jwks: &str) -> (Child, String) {
+    let (name, authority) = match keys {
+        KeysOf::Google => ("www.googleapis.com", "trusted"),
+        KeysOf::OtherAuthority => ("www.googleapis.com", "another"),
+        KeysOf::OtherName => ("www.example.com", "trusted"),
+    };
+    let program = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/gateways/keys_server.py");
+    let mut serving = Command::new(python)
+        .arg(program)
+        .arg(folder)
+        .args([name, authority])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    writeln!(serving.stdin.as_mut().unwrap(), "{jwks}").unwrap();
+    let mut port = String::new();
+    BufReader::new(serving.stdout.take().unwrap()).read_line(&mut port).unwrap();
+    (serving, port.trim().to_owned())
 }
