@@ -71,10 +71,10 @@ fn a_generated_project_has_the_examples_and_settings_of_its_senders() {
 
     let settings = copied.read(".env.example");
     for (line, is_there) in [
-        ("SCHEDULER_CALLERS=scheduler-caller@acme-prod.iam.gserviceaccount.com", true),
-        ("PUBSUB_CALLERS=pubsub-caller@acme-prod.iam.gserviceaccount.com", true),
-        ("TASKS_CALLERS=tasks-caller@acme-prod.iam.gserviceaccount.com", false),
-        ("EVENTS_CALLERS=events-caller@acme-prod.iam.gserviceaccount.com", false),
+        ("SCHEDULER_CALLERS=parcel-desk-scheduler@acme-prod.iam.gserviceaccount.com", true),
+        ("PUBSUB_CALLERS=parcel-desk-pubsub@acme-prod.iam.gserviceaccount.com", true),
+        ("TASKS_CALLERS=parcel-desk-tasks@acme-prod.iam.gserviceaccount.com", false),
+        ("EVENTS_CALLERS=parcel-desk-events@acme-prod.iam.gserviceaccount.com", false),
         ("AUDIENCE=https://parcel-desk-123456789012.us-east1.run.app", true),
     ] {
         assert_eq!(settings.lines().any(|found| found == line), is_there, "{line}");

@@ -33,7 +33,7 @@ const SENDERS: [&str; 4] = ["scheduler", "tasks", "pubsub", "events"];
 
 /// The account that the shipped files let a sender's route be called by.
 fn caller(sender: &str) -> String {
-    format!("{sender}-caller@my-project.iam.gserviceaccount.com")
+    format!("receiver-{sender}@my-project.iam.gserviceaccount.com")
 }
 
 /// A delivery that nothing else is wrong with.
