@@ -7,7 +7,7 @@ use std::{path::PathBuf, process::Output};
 use emulator::{Behind, Options, RunBuilds};
 use serde_json::{Value, json};
 
-use crate::gcloud::Gcloud;
+use crate::{deployment::resources, gcloud::Gcloud};
 
 /// What a cloner types; where a step's own work takes minutes here, a shorter one is put in its place.
 const SETTINGS: &str = "
@@ -61,24 +61,7 @@ impl Project {
 
     /// All that is there, as far as a script could make or change it.
     fn resources(&self) -> Value {
-        let mut export = self.0.emulator.export().unwrap();
-        // Enabled APIs stay, and names of deleted queues are kept for some days.
-        export["apis"] = Value::Null;
-        export["tasks"]["deleted"] = Value::Null;
-        without_etags(&mut export);
-        export
-    }
-}
-
-/// An etag counts changes, also those that were taken back.
-fn without_etags(value: &mut Value) {
-    match value {
-        Value::Object(members) => {
-            members.remove("etag");
-            members.values_mut().for_each(without_etags);
-        }
-        Value::Array(values) => values.iter_mut().for_each(without_etags),
-        _ => {}
+        resources(&self.0)
     }
 }
 
