@@ -1,6 +1,6 @@
-//! Ending processes as Cloud Run ends instances.
+//! Ending processes as Cloud Run ends instances: the one, then all that it started.
 
-use std::{io, time::Duration};
+use std::{io, process::Stdio, time::Duration};
 
 use tokio::process::{Child, Command};
 
@@ -20,11 +20,24 @@ pub(crate) async fn terminate(child: &mut Child) -> io::Result<()> {
     Ok(())
 }
 
-/// Kills a group of processes by its leader's number, gone or not.
-pub(crate) async fn kill_group(leader: Option<u32>) {
-    if let Some(id) = leader {
-        // Where there is nobody left the shell says so, which nobody needs to hear.
-        let script = format!("kill -KILL -{id} 2>&-");
-        let _ = Command::new("sh").args(["-c", &script]).status().await;
+/// The group that a process was made the leader of. All in it is killed when dropped, as what ends a container ends all
+/// that is in it.
+#[derive(Debug)]
+pub(crate) struct Group(Option<u32>);
+
+impl Group {
+    /// Of a process that was started in a group of its own.
+    pub(crate) fn of(leader: &Child) -> Group {
+        Group(leader.id())
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(leader) = self.0 else { return };
+        // The shell's own, as above. Where nobody is left there is nothing to do.
+        let mut kill = std::process::Command::new("sh");
+        kill.args(["-c", &format!("kill -KILL -{leader}")]).stderr(Stdio::null());
+        let _ = kill.status();
     }
 }

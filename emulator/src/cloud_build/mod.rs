@@ -7,7 +7,6 @@ pub(crate) mod api;
 mod asked;
 mod builder;
 mod document;
-mod group;
 mod order;
 mod source;
 mod step;

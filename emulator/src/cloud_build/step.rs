@@ -14,7 +14,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::{asked::Step, group::Group};
+use super::asked::Step;
+use crate::child_process::Group;
 
 /// How long the output of a step is waited for once it has ended.
 const OUTPUT_WITHIN: Duration = Duration::from_secs(1);

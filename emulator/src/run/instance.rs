@@ -17,7 +17,11 @@ use tokio::{
 };
 
 use super::{name::ServiceName, output::Output, revision::Revision};
-use crate::{child_process, google::Google, local_server::bind_loopback};
+use crate::{
+    child_process::{self, Group},
+    google::Google,
+    local_server::bind_loopback,
+};
 
 /// How long a program may take until it listens. Google waits four minutes.
 const START_WITHIN: Duration = Duration::from_secs(30);
@@ -29,7 +33,7 @@ const TRY_EVERY: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub(super) struct Instance {
     child: Mutex<Child>,
-    group: Option<u32>,
+    group: Group,
     output: Output,
     /// Where it listens, without a slash at the end.
     pub(super) url: String,
@@ -65,7 +69,7 @@ impl Instance {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("{} cannot be run: {error}", program.display()))?;
-        let group = child.id();
+        let group = Group::of(&child);
         let output = Output::follow(google, &mut child, service, &revision.name);
         let listens = async {
             while TcpStream::connect(("127.0.0.1", port)).await.is_err() {
@@ -91,7 +95,7 @@ impl Instance {
                 Err(_) => format!("it did not within {} s", START_WITHIN.as_secs()),
             },
         };
-        child_process::kill_group(group).await;
+        drop(group);
         // What it said is there to be read before this says so.
         output.end().await;
         Err(fault)
@@ -109,7 +113,7 @@ impl Instance {
         // One that is gone needs no signal.
         let _ = child_process::terminate(&mut child).await;
         let _ = timeout(child_process::STOP_WITHIN, child.wait()).await;
-        child_process::kill_group(self.group).await;
+        drop(self.group);
         // Takes notice of its end, so that nothing is left of it.
         let _ = child.wait().await;
         self.output.end().await;
