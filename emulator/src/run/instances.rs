@@ -129,6 +129,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use crate::run::{
+        instance::Instance,
         lab::{Lab, SERVICES},
         name::ServiceName,
     };
@@ -181,6 +182,17 @@ mod tests {
     /// Whether a process is there, dead or alive.
     fn is_there(id: u64) -> bool {
         Command::new("sh").args(["-c", &format!("kill -0 {id} 2>&-")]).status().unwrap().success()
+    }
+
+    /// Waits until every process that was started has ended by itself.
+    async fn ended(lab: &Lab) {
+        let slots: Vec<_> =
+            lab.emulator.google().run.instances.slots().running.values().cloned().collect();
+        for slot in slots {
+            while slot.read().await.as_ref().is_some_and(Instance::is_running) {
+                tokio::task::yield_now().await;
+            }
+        }
     }
 
     /// Puts a changed service in place of the one that is there.
@@ -336,6 +348,8 @@ mod tests {
         let lab = lab(|_| ()).await;
         let old = process_of(&lab, &lab.url).await;
         assert_eq!(lab.get("/end").send().await.unwrap().status().as_u16(), 503);
+        // It no longer answers, but may be there still.
+        ended(&lab).await;
         let asking = (0..5).map(|_| process_of(&lab, &lab.url));
         let processes = futures_util::future::join_all(asking).await;
         assert_ne!(processes[0], old);
