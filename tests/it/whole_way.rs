@@ -135,7 +135,7 @@ const SPOILT: [(&str, &str); 24] = [
         "waits 30s for an answer, and the receiver takes it to wait 180s",
     ),
     (
-        "gcloud scheduler jobs update http receiver-daily-report --location=us-central1 --oidc-token-audience=https://other.example.com",
+        "gcloud scheduler jobs update http receiver-daily-report --location=us-central1 --oidc-service-account-email=receiver-scheduler@demo-project.iam.gserviceaccount.com --oidc-token-audience=https://other.example.com",
         "asks for https://other.example.com",
     ),
     (
@@ -147,7 +147,7 @@ const SPOILT: [(&str, &str); 24] = [
         "sends up to 1000 tasks at once",
     ),
     (
-        "gcloud tasks queues update receiver-send-receipt --location=us-central1 --max-attempts=-1",
+        "gcloud tasks queues update receiver-send-receipt --location=us-central1 --max-attempts=unlimited --clear-max-retry-duration",
         "never gives up",
     ),
     (
