@@ -254,7 +254,7 @@ async fn a_second_pass_changes_nothing_and_each_finding_is_mended_by_what_is_pri
             "and that is off: anybody can forge a token",
         ),
         (
-            "gcloud run services update receiver --region=us-central1 --no-default-url",
+            "gcloud beta run services update receiver --region=us-central1 --no-default-url",
             "run.app URL is off",
         ),
         (
