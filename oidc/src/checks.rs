@@ -47,8 +47,12 @@ impl Profile {
     }
 
     /// The issuer is the profile's. A service account's own is told apart, since that mistake has
-    /// its own remedy.
-    pub(crate) fn check_issuer(&self, claims: &UnverifiedClaims) -> Result<(), Refusal> {
+    /// its own remedy. Alone it proves nothing: it is for explaining a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::SelfSigned`], [`Reason::WrongIssuer`].
+    pub fn check_issuer(&self, claims: &UnverifiedClaims) -> Result<(), Refusal> {
         let issuer = claims.issuer.as_str();
         if self.issuers().iter().any(|accepted| accepted == issuer) {
             return Ok(());
@@ -68,7 +72,7 @@ impl Profile {
         callers: Option<&Callers>,
         now_unix_secs: u64,
     ) -> Result<(), Refusal> {
-        check_audience(claims, audiences)?;
+        claims.check_audience(audiences)?;
         self.check_times(claims, now_unix_secs)?;
         let email_vouched = claims.email_verified || !self.needs_email_verified();
         callers.map_or(Ok(()), |callers| {
@@ -76,9 +80,19 @@ impl Profile {
         })
     }
 
-    /// `exp`, `iat` and `nbf` within the skew, and a lifetime that the issuer would give. The
-    /// numbers are the token's to choose, so the arithmetic saturates.
-    fn check_times(&self, claims: &UnverifiedClaims, now_unix_secs: u64) -> Result<(), Refusal> {
+    /// `exp`, `iat` and `nbf` within the skew, and a lifetime that the issuer would give. Alone it
+    /// proves nothing: it is for explaining a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::Expired`], [`Reason::NotYetValid`], [`Reason::ClaimInvalid`],
+    /// [`Reason::LifetimeTooLong`].
+    pub fn check_times(
+        &self,
+        claims: &UnverifiedClaims,
+        now_unix_secs: u64,
+    ) -> Result<(), Refusal> {
+        // The numbers are the token's to choose, so the arithmetic saturates.
         let (issued, expires) = (claims.issued_at_unix_secs, claims.expires_at_unix_secs);
         let latest_start = now_unix_secs.saturating_add(SKEW_SECS);
         let fault = |reason, found: String, expected: &str| {
@@ -107,14 +121,20 @@ impl Profile {
     }
 }
 
-/// The audience is exactly one of the list; an empty list is no check, which only
-/// [`Profile::check_unverified`] can ask for.
-fn check_audience(claims: &UnverifiedClaims, audiences: &[String]) -> Result<(), Refusal> {
-    if audiences.is_empty() || audiences.contains(&claims.audience) {
-        return Ok(());
+impl UnverifiedClaims {
+    /// The audience is exactly one of the list; an empty list is no check. Alone it proves nothing:
+    /// it is for explaining a token.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::WrongAudience`].
+    pub fn check_audience(&self, audiences: &[String]) -> Result<(), Refusal> {
+        if audiences.is_empty() || audiences.contains(&self.audience) {
+            return Ok(());
+        }
+        let refusal = Refusal::new(Reason::WrongAudience);
+        Err(refusal.with_found(&self.audience).with_expected(&audiences.join(", ")))
     }
-    let refusal = Refusal::new(Reason::WrongAudience);
-    Err(refusal.with_found(&claims.audience).with_expected(&audiences.join(", ")))
 }
 
 #[cfg(test)]

@@ -1,0 +1,9 @@
+//! The other end of an authenticated service, as a program: `caller --help`.
+
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}
