@@ -17,20 +17,26 @@ WORKDIR /build
 FROM toolchain AS dependencies
 COPY Cargo.toml Cargo.lock ./
 COPY oidc/Cargo.toml oidc/
+# Compiled for jobs that enqueue tasks or call other services: --build-arg FEATURES=fan-out.
+COPY caller/Cargo.toml caller/
+ARG FEATURES=
 # A member of the workspace, which is never compiled here.
 COPY emulator/Cargo.toml emulator/
 # An empty file for each target that cargo looks for. What was built of the empty ones goes again: cargo goes by times,
 # and would take it for newer than the sources.
-RUN mkdir -p benches src oidc/benches oidc/src emulator/src \
-    && touch benches/attempt.rs src/lib.rs oidc/benches/verify.rs oidc/src/lib.rs emulator/src/lib.rs \
-    && echo 'fn main() {}' > src/main.rs \
-    && cargo auditable build --release --locked --package receiver --bin receiver \
-    && cargo clean --release --locked --target "$CARGO_BUILD_TARGET" --package receiver --package oidc
+RUN mkdir -p benches src oidc/benches oidc/src caller/benches caller/src emulator/src \
+    && touch benches/attempt.rs src/lib.rs oidc/benches/verify.rs oidc/src/lib.rs caller/benches/token.rs \
+        caller/src/lib.rs emulator/src/lib.rs \
+    && echo 'fn main() {}' | tee src/main.rs > caller/src/main.rs \
+    && cargo auditable build --release --locked --package receiver --bin receiver --features "$FEATURES" \
+    && cargo clean --release --locked --target "$CARGO_BUILD_TARGET" --package receiver --package oidc --package caller
 
 FROM dependencies AS build
+ARG FEATURES=
 COPY oidc/src oidc/src
+COPY caller/src caller/src
 COPY src src
-RUN cargo auditable build --release --locked --package receiver --bin receiver
+RUN cargo auditable build --release --locked --package receiver --bin receiver --features "$FEATURES"
 
 FROM scratch
 # What the TLS of the key server is verified with.

@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// These credentials cannot choose an audience.
     #[error(
-        "{what} can have no ID token for an audience that you choose; impersonate a service account, for which they need roles/iam.serviceAccountOpenIdTokenCreator on it (caller token --impersonate ACCOUNT)"
+        "{what} can have no ID token for an audience that you choose; impersonate a service account, for which they need roles/iam.serviceAccountOpenIdTokenCreator on it (oidc-caller token --impersonate ACCOUNT)"
     )]
     NoIdToken {
         /// The kind of credentials.

@@ -231,7 +231,7 @@ impl Seen<'_> {
         match reason {
             // gcloud's own client, and whatever other program a person has logged in to.
             Reason::WrongAudience if audience?.ends_with(".apps.googleusercontent.com") => Some(
-                "this is a person's token, as `gcloud auth print-identity-token` prints it, and its audience cannot be chosen; use a service account's: caller token --impersonate ACCOUNT --audience AUDIENCE".to_owned(),
+                "this is a person's token, as `gcloud auth print-identity-token` prints it, and its audience cannot be chosen; use a service account's: oidc-caller token --impersonate ACCOUNT --audience AUDIENCE".to_owned(),
             ),
             Reason::WrongAudience => crate::audience::doubted(audience?.to_owned())
                 .doubt

@@ -1,4 +1,4 @@
-//! The other end of an authenticated service, as a program: `caller --help`.
+//! The other end of an authenticated service, as a program: `oidc-caller --help`.
 
 mod cli;
 

@@ -1,5 +1,6 @@
 //! Example, from Cloud Scheduler to Cloud Tasks: a tick enqueues one task a tenant, and each task is a job of its own,
-//! with its own retries and its own record. Built with the feature `fan-out`.
+//! with its own retries and its own record. Built with the feature `fan-out`; whoever deletes it deletes that in
+//! Cargo.toml too, and caller/tests/it/fan_out.rs.
 
 use std::sync::Arc;
 
@@ -9,13 +10,14 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::{invocation::Invocation, outcome::JobError};
+use crate::{invocation::Invocation, job_table::Jobs, outcome::JobError};
 
 /// How many tasks are created at once.
 const AT_ONCE: usize = 16;
 
-/// Where tasks go, and for whom: `FAN_OUT_QUEUE`, `FAN_OUT_URL`, `FAN_OUT_ACCOUNT`, `FAN_OUT_TENANTS`.
-pub(super) struct FanOut {
+/// Where tasks go, and for whom: `FAN_OUT_QUEUE`, `FAN_OUT_URL`, `FAN_OUT_ACCOUNT`, `FAN_OUT_TENANTS`, which are separated by
+/// commas.
+struct FanOut {
     enqueuer: Enqueuer,
     url: String,
     audience: String,
@@ -25,16 +27,20 @@ pub(super) struct FanOut {
 
 /// A task's body.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Tenant {
+struct Tenant {
     tenant: String,
+}
+
+/// A tick at `/scheduler/fan-out`, and what it enqueues at `/tasks/tenant-report`.
+pub(super) fn add_to(jobs: &mut Jobs) {
+    let fan_out = Arc::new(FanOut::from_environment());
+    jobs.scheduler("fan-out", move |tick| run(tick, fan_out.clone()));
+    jobs.tasks("tenant-report", report);
 }
 
 /// Enqueues a task for each tenant. A tick that comes again creates only what is missing: the name of a task is made of
 /// when the tick was due and of the tenant, and Cloud Tasks remembers names for an hour after the task is done.
-pub(super) async fn run(
-    tick: Invocation<()>,
-    fan_out: Arc<Result<FanOut, String>>,
-) -> Result<(), JobError> {
+async fn run(tick: Invocation<()>, fan_out: Arc<Result<FanOut, String>>) -> Result<(), JobError> {
     let fan_out = fan_out.as_ref().as_ref().map_err(JobError::retry)?;
     let due = tick.first_due.unwrap_or(tick.received);
     let tasks: Vec<_> = fan_out.tenants.iter().map(|tenant| fan_out.enqueue(due, tenant)).collect();
@@ -42,7 +48,7 @@ pub(super) async fn run(
 }
 
 /// The work that is done for one tenant.
-pub(super) async fn report(report: Invocation<Tenant>) -> Result<(), JobError> {
+async fn report(report: Invocation<Tenant>) -> Result<(), JobError> {
     tracing::info!(tenant_length = report.payload.tenant.len(), "report built");
     Ok(())
 }
@@ -53,7 +59,7 @@ impl FanOut {
     /// # Errors
     /// A sentence that names the setting; it stands in the record of each tick until it is mended.
     #[expect(clippy::disallowed_methods, reason = "a job's own settings are read where it is made")]
-    pub(super) fn from_environment() -> Result<FanOut, String> {
+    fn from_environment() -> Result<FanOut, String> {
         FanOut::from_lookup(&Environment::read(), |name| std::env::var(name).ok())
     }
 
@@ -74,7 +80,7 @@ impl FanOut {
             audience: audience_of(&url).map_err(|fault| text(&fault))?.value,
             url,
             account: get("FAN_OUT_ACCOUNT")?,
-            tenants: get("FAN_OUT_TENANTS")?.split('|').map(str::to_owned).collect(),
+            tenants: get("FAN_OUT_TENANTS")?.split(',').map(str::to_owned).collect(),
         })
     }
 
@@ -105,7 +111,7 @@ mod tests {
             _ if name == missing => None,
             "FAN_OUT_QUEUE" => Some("projects/p/locations/l/queues/q".into()),
             "FAN_OUT_URL" => Some("https://a-1.europe-west1.run.app/tasks/tenant-report".into()),
-            "FAN_OUT_TENANTS" => Some("a|b".into()),
+            "FAN_OUT_TENANTS" => Some("a,b".into()),
             _ => Some("tasks@p.iam.gserviceaccount.com".into()),
         })
     }

@@ -19,11 +19,7 @@ pub fn jobs() -> Jobs {
     let mailer = std::sync::Arc::new(send_receipt::Mailer::default());
     jobs.tasks("send-receipt", move |receipt| send_receipt::run(receipt, mailer.clone()));
     #[cfg(feature = "fan-out")]
-    {
-        let settings = std::sync::Arc::new(fan_out::FanOut::from_environment());
-        jobs.scheduler("fan-out", move |tick| fan_out::run(tick, settings.clone()));
-        jobs.tasks("tenant-report", fan_out::report);
-    }
+    fan_out::add_to(&mut jobs);
     jobs.pubsub("index-upload", index_upload::run);
     jobs.events("index-upload", index_upload::run);
     jobs

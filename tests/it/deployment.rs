@@ -192,6 +192,18 @@ async fn only_what_was_probed_gets_traffic() {
         assert!(line.starts_with(expected), "{printed}");
     }
 
+    // What the README says of the job that makes a task for each tenant, as far as that changes nothing.
+    if let Some((_, section)) = include_str!("../../README.md").split_once("<!-- begin fan-out -->")
+    {
+        let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+        let lines: String = block.lines().map(|line| format!("{line} --dry-run\n")).collect();
+        let variables = "export PROJECT=demo-project REGION=us-central1 URL=https://a.run.app\n";
+        let printed = ok(&gcloud, &format!("{variables}{setup}{lines}")).await;
+        for part in ["_FEATURES=fan-out@@", "receiver-tenant-report", "http receiver-fan-out"] {
+            assert!(printed.contains(part), "{part}: {printed}");
+        }
+    }
+
     // Two deployments at once: the later candidate is not the earlier one's.
     ok(&gcloud, &deploy('c', "--only=candidate")).await;
     let complaint = refused(&gcloud, &deploy('d', "--only=traffic")).await;

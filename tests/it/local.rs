@@ -79,6 +79,13 @@ fn the_commands_that_scripts_local_prints_deliver_a_task_and_lead_a_shell_to_the
     assert!(is_well && text.trim() == "demo-project", "{eval}{text}");
 }
 
+/// The first commands of a section of the README.
+fn readme(section: &str) -> &'static str {
+    let text = include_str!("../../README.md");
+    let (_, section) = text.split_once(&format!("\n## {section}\n")).unwrap();
+    section.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap()
+}
+
 #[test]
 #[expect(clippy::print_stderr, reason = "whoever runs the suite must see that this was skipped")]
 fn the_readme_s_commands_enqueue_a_task_that_the_history_shows() {
@@ -86,9 +93,7 @@ fn the_readme_s_commands_enqueue_a_task_that_the_history_shows() {
         eprintln!("skipped: gcloud is not installed (google-cloud-cli)");
         return;
     }
-    let readme = include_str!("../../README.md");
-    let (_, section) = readme.split_once("\n## Google's side on a laptop\n").unwrap();
-    let block = section.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap();
+    let block = [readme("Google's side on a laptop"), readme("The other end")].concat();
     let printed = start();
     let (port, emulator_port) = (&printed.port, &printed.emulator_port);
     // As the README says it, but for the ports, which are fixed there, and for where cargo builds.
@@ -102,6 +107,7 @@ fn the_readme_s_commands_enqueue_a_task_that_the_history_shows() {
         "export TMPDIR={folder} CLOUDSDK_CONFIG={folder}/none
 emulator() {{ command emulator \"$@\" --emulator-url http://127.0.0.1:{emulator_port}; }}
 {block}
+rm key.json
 grep --max-count=1 receipts < <(emulator history --follow)
 gcloud tasks queues purge receipts --location=us-central1 --quiet
 emulator fault expired --next=1
@@ -112,6 +118,9 @@ rm -rf {folder}"
     );
     let (is_well, text) = shell(&lines);
     assert!(is_well && text.contains("queues/receipts"), "{lines}\n{text}");
+    for said in ["email           caller@demo-project", "\naccepted\n", "queues/receipts/tasks/"] {
+        assert!(text.contains(said), "{lines}\n{text}");
+    }
     // The fault was set for the next delivery, which the replay is.
     assert!(text.contains("401"), "{text}");
 }

@@ -179,14 +179,19 @@ fn essence(service: &Value) -> Value {
 #[tokio::test(flavor = "multi_thread")]
 async fn service_yaml_is_what_scripts_deploy_deploys() {
     let Some(gcloud) = Gcloud::start(Options::default()).await else { return };
+    // As setup leaves it.
     gcloud.ok("gcloud iam service-accounts create receiver-run").await;
-    // Not the settings of whoever runs the tests.
+    gcloud
+        .ok(&format!("gcloud run deploy receiver --region={REGION} --no-allow-unauthenticated --image=us-docker.pkg.dev/cloudrun/container/hello"))
+        .await;
+    // The document has the one URL that is known beforehand; and not the settings of whoever runs the tests.
     let settings = gcloud.folder.join("deploy.env");
     std::fs::write(&settings, "").unwrap();
     let deploy = format!(
-        "cd {}
-        PROJECT=demo-project REGION={REGION} scripts/deploy --env-file={} --only=candidate \\
-            --image=us-central1-docker.pkg.dev/demo-project/receiver/receiver:1",
+        "cd {0}
+        PROJECT=demo-project REGION={REGION} scripts/deploy --env-file={1} --only=candidate --audience=https://receiver-123456789012.{REGION}.run.app \\
+            --image=us-central1-docker.pkg.dev/demo-project/receiver/receiver:1
+        scripts/deploy --env-file={1} --project=demo-project --region={REGION} --only=traffic",
         env!("CARGO_MANIFEST_DIR"),
         settings.display()
     );

@@ -1,4 +1,4 @@
-//! `caller call`.
+//! `oidc-caller call`.
 
 use std::{
     io::{self, Write as _},
@@ -117,7 +117,7 @@ pub(super) async fn run(args: Args, json: bool) -> Result<ExitCode, Fault> {
         io::stdout().write_all(&bytes)?;
         if !status.is_success() {
             let meaning = meaning.map(|meaning| format!(": {meaning}")).unwrap_or_default();
-            writeln!(io::stderr(), "caller: the answer is {status}{meaning}")?;
+            writeln!(io::stderr(), "oidc-caller: the answer is {status}{meaning}")?;
         }
     }
     Ok(if status.is_success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

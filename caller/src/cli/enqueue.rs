@@ -1,4 +1,4 @@
-//! `caller enqueue`.
+//! `oidc-caller enqueue`.
 
 use std::{process::ExitCode, time::Duration};
 

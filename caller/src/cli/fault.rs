@@ -28,7 +28,7 @@ impl Fault {
         let _ = if json {
             writeln!(io::stdout(), "{}", json!({"error": line}))
         } else {
-            writeln!(io::stderr(), "caller: {line}")
+            writeln!(io::stderr(), "oidc-caller: {line}")
         };
         match self {
             Fault::Usage(_) => ExitCode::from(EXIT_USAGE),

@@ -21,7 +21,7 @@ use fault::Fault;
 
 /// Obtains Google ID tokens, explains them, calls with them, and enqueues Cloud Tasks that carry them.
 #[derive(Debug, Parser)]
-#[command(name = "caller", version)]
+#[command(name = "oidc-caller", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -40,7 +40,7 @@ enum Command {
     Call(call::Args),
     /// Create a Cloud Task whose deliveries carry an ID token, and print its name.
     Enqueue(enqueue::Args),
-    /// Print a shell's completions: source <(caller completions bash).
+    /// Print a shell's completions: source <(oidc-caller completions bash).
     Completions {
         /// Which shell's.
         shell: Shell,
@@ -76,7 +76,7 @@ async fn run(command: Command, json: bool) -> Result<ExitCode, Fault> {
         Command::Enqueue(args) => enqueue::run(args, json).await,
         Command::Completions { shell } => {
             let mut text = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "caller", &mut text);
+            clap_complete::generate(shell, &mut Cli::command(), "oidc-caller", &mut text);
             io::stdout().write_all(&text)?;
             Ok(ExitCode::SUCCESS)
         }

@@ -16,5 +16,5 @@ pub(super) fn object(value: &Value) -> io::Result<()> {
 
 /// What should be known, and changes nothing.
 pub(super) fn warn(text: &str) -> io::Result<()> {
-    writeln!(io::stderr(), "caller: warning: {text}")
+    writeln!(io::stderr(), "oidc-caller: warning: {text}")
 }

@@ -1,4 +1,4 @@
-//! `caller token`.
+//! `oidc-caller token`.
 
 use std::process::ExitCode;
 

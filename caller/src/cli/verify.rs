@@ -1,4 +1,4 @@
-//! `caller verify`.
+//! `oidc-caller verify`.
 
 use std::{
     io::{self, Read as _},
@@ -67,12 +67,12 @@ fn token(argument: &str) -> Result<String, Fault> {
     };
     let text = text.trim();
     if text.is_empty() {
-        let expected = "expected an ID token on standard input: caller token --audience AUDIENCE | caller verify …";
+        let expected = "expected an ID token on standard input: oidc-caller token --audience AUDIENCE | oidc-caller verify …";
         return Err(Fault::Usage(format!("there is no token; {expected}")));
     }
     if !text.contains("eyJ") && Path::new(text).is_file() {
         return Err(Fault::Usage(format!(
-            "{text} is a file, not a token; give its content: caller verify … < {text}"
+            "{text} is a file, not a token; give its content: oidc-caller verify … < {text}"
         )));
     }
     let token = text.split_once("earer ").map_or(text, |(_, token)| token);

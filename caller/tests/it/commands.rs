@@ -58,7 +58,7 @@ async fn a_call_gets_through_the_front_end_with_the_binding_and_is_explained_wit
     let complaint = refused.refused();
     assert!(
         complaint.starts_with(
-            "caller: the answer is 403 Forbidden: Cloud Run verified the token, and caller@"
+            "oidc-caller: the answer is 403 Forbidden: Cloud Run verified the token, and caller@"
         ),
         "{complaint}"
     );
@@ -192,7 +192,10 @@ async fn what_cannot_be_is_one_line_with_a_remedy() {
         ),
     ] {
         let complaint = lab.run(&arguments, "").await.refused();
-        assert!(complaint.starts_with("caller: ") && complaint.contains(expected), "{complaint}");
+        assert!(
+            complaint.starts_with("oidc-caller: ") && complaint.contains(expected),
+            "{complaint}"
+        );
         let mut arguments = arguments;
         arguments.push("--json");
         let ran = lab.run(&arguments, "").await;
@@ -218,7 +221,7 @@ async fn every_command_has_its_help_and_every_shell_its_completions() {
     for command in ["token", "verify", "call", "enqueue", "completions"] {
         assert!(help.contains(&format!("\n  {command}")), "{help}");
         let own = lab.run(&[command, "--help"], "").await.ok();
-        assert!(own.contains(&format!("Usage: caller {command}")), "{own}");
+        assert!(own.contains(&format!("Usage: oidc-caller {command}")), "{own}");
         // Whatever emulator or account a person has set, the help is the same.
         assert!(!own.contains("127.0.0.1"), "{own}");
     }
@@ -227,7 +230,7 @@ async fn every_command_has_its_help_and_every_shell_its_completions() {
         assert!(completions.contains("key-file") && completions.contains("enqueue"), "{shell}");
     }
     let script =
-        format!("{}\ncomplete -p caller", lab.run(&["completions", "bash"], "").await.ok());
+        format!("{}\ncomplete -p oidc-caller", lab.run(&["completions", "bash"], "").await.ok());
     let mut bash = std::process::Command::new("bash");
     bash.args(["-c", &script]);
     assert!(crate::lab::Ran::of(bash, String::new()).await.ok().contains("caller"));

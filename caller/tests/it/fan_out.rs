@@ -58,7 +58,7 @@ impl Process {
                 ("FAN_OUT_QUEUE", queue),
                 ("FAN_OUT_URL", &format!("{}/tasks/tenant-report", lab.url)),
                 ("FAN_OUT_ACCOUNT", CALLER),
-                ("FAN_OUT_TENANTS", &TENANTS.join("|")),
+                ("FAN_OUT_TENANTS", &TENANTS.join(",")),
             ])
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

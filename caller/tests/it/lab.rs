@@ -14,6 +14,7 @@ use caller::Environment;
 use emulator::{Emulator, Options};
 use receiver::{
     config::Config,
+    invocation::Invocation,
     job_table::Jobs,
     record::{Format, Records},
     server::Server,
@@ -52,16 +53,15 @@ impl Drop for Lab {
 }
 
 impl Lab {
-    /// With the example jobs and the usual settings, of which some are changed.
-    pub(crate) async fn with(changes: &[(&str, &str)]) -> Lab {
-        Lab::of(receiver::jobs::jobs(), changes).await
-    }
-
     pub(crate) async fn start() -> Lab {
         Lab::with(&[]).await
     }
 
-    pub(crate) async fn of(jobs: Jobs, changes: &[(&str, &str)]) -> Lab {
+    /// With some of the usual settings changed.
+    pub(crate) async fn with(changes: &[(&str, &str)]) -> Lab {
+        let mut jobs = Jobs::default();
+        jobs.scheduler("probe", async |_: Invocation<()>| Ok(()));
+        jobs.tasks("send-receipt", async |_: Invocation<Value>| Ok(()));
         let emulator = Emulator::start(Options::default()).await.unwrap();
         for id in ["caller", "stranger"] {
             emulator.create_account(id).unwrap();
@@ -74,8 +74,6 @@ impl Lab {
             ("AUDIENCE", &url),
             ("SCHEDULER_CALLERS", CALLER),
             ("TASKS_CALLERS", &format!("{CALLER}|{MACHINE}")),
-            ("PUBSUB_CALLERS", CALLER),
-            ("EVENTS_CALLERS", CALLER),
             ("DEDUP", "off"),
             ("OIDC_ISSUER", emulator.issuer()),
             ("OIDC_KEYS_URL", &emulator.keys_url()),
@@ -196,7 +194,7 @@ impl Lab {
     ) -> Ran {
         let mut variables = self.variables();
         variables.extend(changes.iter().map(|(name, value)| ((*name).into(), (*value).into())));
-        let mut command = Command::new(env!("CARGO_BIN_EXE_caller"));
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oidc-caller"));
         command.args(arguments).env_clear().envs(variables).current_dir(&self.folder);
         let ran = Ran::of(command, input.to_owned()).await;
         ran.is_silent();

@@ -21,3 +21,6 @@ mod verify;
 mod google_auth;
 
 mod fan_out;
+
+#[cfg(feature = "federation")]
+mod federation;

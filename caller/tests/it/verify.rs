@@ -1,4 +1,4 @@
-//! What `caller verify` says of each token that a receiver would refuse, and of those that it would not.
+//! What `oidc-caller verify` says of each token that a receiver would refuse, and of those that it would not.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use emulator::{Issuer, SigningKey, forgery};
@@ -216,7 +216,7 @@ async fn what_is_no_token_is_said_to_be_none() {
         (
             "",
             "token.txt",
-            "token.txt is a file, not a token; give its content: caller verify … < token.txt",
+            "token.txt is a file, not a token; give its content: oidc-caller verify … < token.txt",
         ),
     ] {
         let ran = verify(&lab, &issuer, input, &[argument]).await;
