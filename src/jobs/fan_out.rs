@@ -1,6 +1,6 @@
 //! Example, from Cloud Scheduler to Cloud Tasks: a tick enqueues one task a tenant, and each task is a job of its own,
 //! with its own retries and its own record. Built with the feature `fan-out`; whoever deletes it deletes that in
-//! Cargo.toml too, and caller/tests/it/fan_out.rs.
+//! Cargo.toml too, and `caller/tests/it/fan_out.rs`.
 
 use std::sync::Arc;
 

@@ -60,7 +60,7 @@ impl Enqueuer {
     /// [`EnqueueError::Exists`]: the name was taken before, by a task that waits or that was there a short time ago.
     ///
     /// # Errors
-    /// [`EnqueueError`]; nothing was created but after [`EnqueueError::NoAnswer`], where it may have been.
+    /// [`EnqueueError`]; nothing was created, but where no answer came it may have been.
     pub async fn enqueue(&self, task: &Task) -> Result<String, EnqueueError> {
         task.check()?;
         let this = &self.0;
