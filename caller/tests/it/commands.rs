@@ -235,3 +235,41 @@ async fn every_command_has_its_help_and_every_shell_its_completions() {
     bash.args(["-c", &script]);
     assert!(crate::lab::Ran::of(bash, String::new()).await.ok().contains("caller"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_line_of_the_readme_s_table_does_what_it_stands_for() {
+    let lab = Lab::start().await;
+    let queue = lab.create_queue().await;
+    let machine = format!("serviceAccount:{MACHINE}");
+    lab.grant(&format!("cloudtasks/v2/{queue}"), "roles/cloudtasks.enqueuer", &machine).await;
+    for role in ["roles/iam.serviceAccountUser", "roles/iam.serviceAccountOpenIdTokenCreator"] {
+        lab.grant_on(CALLER, role, &machine).await;
+    }
+    lab.bind(CALLER).await;
+    lab.bind(MACHINE).await;
+    let key_file = lab.key_file(CALLER).await;
+    let token = lab.emulator.token(&lab.url, CALLER).await.unwrap();
+    let url = format!("{}/scheduler/probe", lab.url);
+    let readme = include_str!("../../../README.md");
+    let (_, table) = readme.split_once("| what is pasted elsewhere | here |\n").unwrap();
+    let rows: Vec<&str> = table.lines().take_while(|line| line.starts_with('|')).skip(1).collect();
+    for row in &rows {
+        let command = row.rsplit('`').nth(1).unwrap();
+        let words = command.split(' ').skip(1).map(|word| match word {
+            "A" => &*lab.url,
+            "FILE" => key_file.to_str().unwrap(),
+            "ACCOUNT" => CALLER,
+            "URL" => &url,
+            "Q" => "receipts",
+            "L" => "us-central1",
+            word => word,
+        });
+        let words: Vec<&str> = words.collect();
+        let ran = lab.run(&words, &token).await;
+        // The machine's account gets through the front end, and is not among the receiver's callers.
+        let is_refused = words == ["call", &url];
+        assert_eq!(ran.code, Some(i32::from(is_refused)), "{command}: {}", ran.complaint);
+        assert!(!is_refused || ran.complaint.contains("caller_not_allowed"), "{}", ran.complaint);
+    }
+    assert_eq!(rows.len(), 8);
+}
