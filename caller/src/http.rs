@@ -16,8 +16,9 @@ use crate::error::Error;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The metadata server is on the same machine; where there is none, nobody shall wait for it.
 const METADATA_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
-/// Limit on one try as a whole.
+/// Limits on one try as a whole.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_TRY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often a request is sent at most.
 const TRIES: u32 = 3;
 /// The longest pause before the second try; it doubles.
@@ -80,12 +81,11 @@ impl Transport {
         let client = self.client(whither).await?;
         let mut tried = 0;
         loop {
-            let reply = once(build(client), tried).await;
+            let reply = once(whither, build(client), tried).await;
             tried += 1;
             let again = match &reply {
                 Ok(reply) => is_transient(reply.status.as_u16()),
-                // A metadata server that takes no connection is none.
-                Err(Fault { is_connect, .. }) => whither == Whither::Google || !is_connect,
+                Err(Fault { may_pass, .. }) => *may_pass,
             };
             if !again || tried == TRIES {
                 return reply.map_err(|fault| fault.error);
@@ -113,25 +113,34 @@ impl Transport {
 
 fn builder(whither: Whither) -> ClientBuilder {
     // Whoever sends us elsewhere is not who the secret was meant for.
-    let builder = Client::builder().redirect(redirect::Policy::none()).timeout(TRY_TIMEOUT);
+    let builder = Client::builder().redirect(redirect::Policy::none());
     match whither {
-        Whither::Google => builder.connect_timeout(CONNECT_TIMEOUT),
-        Whither::Metadata => builder.connect_timeout(METADATA_CONNECT_TIMEOUT).no_proxy(),
+        Whither::Google => builder.connect_timeout(CONNECT_TIMEOUT).timeout(TRY_TIMEOUT),
+        Whither::Metadata => builder
+            .connect_timeout(METADATA_CONNECT_TIMEOUT)
+            .timeout(METADATA_TRY_TIMEOUT)
+            .no_proxy(),
     }
 }
 
 struct Fault {
-    is_connect: bool,
+    /// Whether the same request may be answered a moment later.
+    may_pass: bool,
     error: Error,
 }
 
-async fn once(request: RequestBuilder, earlier_tries: u32) -> Result<Reply, Fault> {
+async fn once(
+    whither: Whither,
+    request: RequestBuilder,
+    earlier_tries: u32,
+) -> Result<Reply, Fault> {
     let (client, request) = request.build_split();
     let request = request
-        .map_err(|error| Fault { is_connect: true, error: Error::Client(last_cause(&error)) })?;
+        .map_err(|error| Fault { may_pass: false, error: Error::Client(last_cause(&error)) })?;
     let url = without_query(request.url());
     let failed = |error: &reqwest::Error| Fault {
-        is_connect: error.is_connect(),
+        // A metadata server that takes no connection, or does not answer, is none.
+        may_pass: whither == Whither::Google || !(error.is_connect() || error.is_timeout()),
         error: Error::NoAnswer { url: url.clone(), reason: last_cause(error) },
     };
     let mut response = client.execute(request).await.map_err(|error| failed(&error))?;
@@ -139,7 +148,7 @@ async fn once(request: RequestBuilder, earlier_tries: u32) -> Result<Reply, Faul
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
         if body.len() + chunk.len() > MOST_BYTES {
             let error = Error::Unexpected { url, expected: "answer of at most 256 KiB" };
-            return Err(Fault { is_connect: true, error });
+            return Err(Fault { may_pass: false, error });
         }
         body.extend_from_slice(&chunk);
     }
