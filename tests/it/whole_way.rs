@@ -298,6 +298,9 @@ async fn a_second_pass_changes_nothing_and_each_finding_is_mended_by_what_is_pri
             assert!(found.iter().any(|one| one.contains(expected)), "{line}: {found:#?}");
         }
     }
+    // What was mended by giving way, such as to another audience, is put back.
+    let back = "gcloud run services update receiver --region=us-central1 --update-env-vars=AUTH=verify,AUDIENCE=https://receiver-123456789012.us-central1.run.app";
+    project.ok(&format!("{back} && scripts/schedule && scripts/queue && scripts/subscribe")).await;
     let fired = project.ok("scripts/fire").await;
     assert_eq!(fired.matches(", 204 in ").count(), 3, "{fired}");
     assert_eq!(json!(project.findings().await), json!([]));
