@@ -35,7 +35,12 @@ pub fn audience_of(url: &str) -> Result<Audience, Error> {
     }
     let doubt = "a service that is not at *.run.app takes this audience only if it was told to: say --audience if it takes another";
     let value = doubted(origin);
-    Ok(if is_cloud_run(host) { value } else { Audience { doubt: Some(doubt), ..value } })
+    if !is_cloud_run(host) {
+        return Ok(Audience { doubt: Some(doubt), ..value });
+    }
+    // A tag's own URL is none.
+    let untagged = host.rsplit_once("---").map(|(_, service)| format!("https://{service}"));
+    Ok(untagged.map_or(value, doubted))
 }
 
 /// An audience as it was given, with what is known to be wrong about it.
@@ -81,6 +86,10 @@ mod tests {
                 "https://receiver-123.us-central1.run.app",
             ),
             ("https://receiver-abc-uc.a.run.app", "https://receiver-abc-uc.a.run.app"),
+            (
+                "https://candidate---receiver-123.us-central1.run.app/x",
+                "https://receiver-123.us-central1.run.app",
+            ),
             (
                 "https://us-central1-p.cloudfunctions.net/hello/x?y",
                 "https://us-central1-p.cloudfunctions.net/hello",

@@ -30,7 +30,9 @@ impl Client {
     /// # Errors
     /// What [`IdTokenSource::id_token`] says, [`Error::Url`], [`Error::NoAnswer`].
     pub async fn send(&self, request: RequestBuilder, audience: &str) -> Result<Response, Error> {
-        let request = request.build().map_err(|error| Error::Client(last_cause(&error)))?;
+        let request = request
+            .build()
+            .map_err(|error| Error::Url { given: oidc::shown(&last_cause(&error)) })?;
         let again = request.try_clone();
         let token = self.tokens.id_token(audience).await?;
         let response = self.execute(request, &token).await?;

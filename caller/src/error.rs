@@ -114,7 +114,7 @@ pub enum Error {
         /// The last cause.
         reason: String,
     },
-    /// A URL is none.
+    /// A URL is none, or a request cannot be made of what was given.
     #[error("{given:?} is not a URL; expected one such as https://NAME-NUMBER.REGION.run.app/path")]
     Url {
         /// What was given.
@@ -153,7 +153,17 @@ pub enum FileFault {
         /// Where in the line.
         column: usize,
     },
-    /// A field is missing, empty or no text.
+    /// A field has a value of another kind.
+    #[error(
+        "a field ends at line {line}, column {column} with something that is no text; expected a file of credentials as Google wrote it"
+    )]
+    NoText {
+        /// Where it ends.
+        line: usize,
+        /// Where in the line.
+        column: usize,
+    },
+    /// A field is missing or empty.
     #[error("it has no text in `{0}`; expected a file of credentials as Google wrote it")]
     Field(&'static str),
     /// It is of a kind that is not expected here.

@@ -19,6 +19,8 @@ const METADATA_CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 /// Limits on one try as a whole.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const METADATA_TRY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Limit on the question whether there is a metadata server.
+const PRESENCE_TIMEOUT: Duration = Duration::from_millis(900);
 /// How often a request is sent at most.
 const TRIES: u32 = 3;
 /// The longest pause before the second try; it doubles.
@@ -58,8 +60,8 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
     /// Google's clock.
     pub(crate) date: Option<SystemTime>,
-    /// How often it was sent before this answer: an earlier one may have had its effect.
-    pub(crate) earlier_tries: u32,
+    /// Whether an earlier try may have had its effect although it was not answered so.
+    pub(crate) may_have_happened: bool,
 }
 
 /// Whether trying again may help: the server was overloaded or not well.
@@ -79,18 +81,39 @@ impl Transport {
         build: impl Fn(&Client) -> RequestBuilder,
     ) -> Result<Reply, Error> {
         let client = self.client(whither).await?;
-        let mut tried = 0;
+        let (mut tried, mut may_have_happened) = (0, false);
         loop {
-            let reply = once(whither, build(client), tried).await;
+            let reply = once(whither, build(client), may_have_happened).await;
             tried += 1;
-            let again = match &reply {
-                Ok(reply) => is_transient(reply.status.as_u16()),
-                Err(Fault { may_pass, .. }) => *may_pass,
+            let (again, is_unsent) = match &reply {
+                // Whoever is told to come later was not served.
+                Ok(reply) => (
+                    is_transient(reply.status.as_u16()),
+                    reply.status == StatusCode::TOO_MANY_REQUESTS,
+                ),
+                Err(Fault { may_pass, is_unsent, .. }) => (*may_pass, *is_unsent),
             };
             if !again || tried == TRIES {
                 return reply.map_err(|fault| fault.error);
             }
+            may_have_happened |= !is_unsent;
             tokio::time::sleep(pause(tried)).await;
+        }
+    }
+
+    /// Whether a metadata server is at `url`: it says so in a header.
+    ///
+    /// # Errors
+    /// Why it is none.
+    pub(crate) async fn finds_metadata_server(&self, url: &str) -> Result<(), String> {
+        let client = self.client(Whither::Metadata).await.map_err(|error| error.to_string())?;
+        let request = client.get(url).header("metadata-flavor", "Google");
+        match once(Whither::Metadata, request.timeout(PRESENCE_TIMEOUT), false).await {
+            Ok(reply) if reply.is_metadata => Ok(()),
+            // Whoever else has this address, on a strange network, is not believed.
+            Ok(_) => Err("what answers there is something else".to_owned()),
+            Err(Fault { error: Error::NoAnswer { reason, .. }, .. }) => Err(reason),
+            Err(Fault { error, .. }) => Err(error.to_string()),
         }
     }
 
@@ -126,21 +149,27 @@ fn builder(whither: Whither) -> ClientBuilder {
 struct Fault {
     /// Whether the same request may be answered a moment later.
     may_pass: bool,
+    /// Whether it reached nobody.
+    is_unsent: bool,
     error: Error,
 }
 
 async fn once(
     whither: Whither,
     request: RequestBuilder,
-    earlier_tries: u32,
+    may_have_happened: bool,
 ) -> Result<Reply, Fault> {
     let (client, request) = request.build_split();
-    let request = request
-        .map_err(|error| Fault { may_pass: false, error: Error::Client(last_cause(&error)) })?;
+    let request = request.map_err(|_| Fault {
+        may_pass: false,
+        is_unsent: true,
+        error: Error::Url { given: "an address from the environment or a file".to_owned() },
+    })?;
     let url = without_query(request.url());
     let failed = |error: &reqwest::Error| Fault {
         // A metadata server that takes no connection, or does not answer, is none.
         may_pass: whither == Whither::Google || !(error.is_connect() || error.is_timeout()),
+        is_unsent: error.is_connect(),
         error: Error::NoAnswer { url: url.clone(), reason: last_cause(error) },
     };
     let mut response = client.execute(request).await.map_err(|error| failed(&error))?;
@@ -148,7 +177,7 @@ async fn once(
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
         if body.len() + chunk.len() > MOST_BYTES {
             let error = Error::Unexpected { url, expected: "answer of at most 256 KiB" };
-            return Err(Fault { may_pass: false, error });
+            return Err(Fault { may_pass: false, is_unsent: false, error });
         }
         body.extend_from_slice(&chunk);
     }
@@ -159,7 +188,7 @@ async fn once(
         date: headers.get(DATE).and_then(|date| date.to_str().ok()).and_then(http_date),
         body: body.into(),
         url,
-        earlier_tries,
+        may_have_happened,
     })
 }
 

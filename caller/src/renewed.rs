@@ -1,6 +1,7 @@
 //! One token that is always there: renewed ahead of its end, by one fetch at a time.
 
 use std::{
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -84,7 +85,13 @@ impl Renewed {
             return async move { Ok(token) }.boxed().shared();
         }
         let (this, fetch) = (Arc::clone(self), (self.fetch)());
-        let landing = async move { this.land(fetch.await) }.boxed().shared();
+        let landing = async move {
+            // One that panicked must not be waited for by all who come after.
+            let fetched = AssertUnwindSafe(fetch).catch_unwind().await;
+            let panicked = |_| Err(Error::Client("the fetch of a token panicked".to_owned()));
+            this.land(fetched.unwrap_or_else(panicked))
+        };
+        let landing = landing.boxed().shared();
         flight.landing = Some(landing.clone());
         // It goes on when nobody waits for it any more.
         tokio::spawn(landing.clone());

@@ -24,6 +24,9 @@ pub struct Token {
     end: Moment,
 }
 
+/// No token of Google's serves for longer, whatever an answer says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// On two clocks, and past when either says so: one stands still while a machine sleeps, the other can be set.
 #[derive(Clone, Copy)]
 struct Moment {
@@ -44,7 +47,7 @@ impl Moment {
 impl Token {
     /// A token that serves for this long from now on; what no header can carry is no token.
     pub(crate) fn new(text: &str, left: Duration) -> Option<Token> {
-        let text = text.trim().to_owned();
+        let (text, left) = (text.trim().to_owned(), left.min(LONGEST));
         let mut header = HeaderValue::from_str(&format!("Bearer {text}")).ok()?;
         header.set_sensitive(true);
         // One that was short from the start is renewed at half of its time.
@@ -119,6 +122,11 @@ mod tests {
         assert!(!token.is_due());
         tokio::time::advance(Duration::from_secs(1)).await;
         assert!(token.is_due() && token.serves());
+    }
+
+    #[test]
+    fn no_token_serves_for_ever() {
+        assert!(Token::new("a", Duration::MAX).unwrap().serves());
     }
 
     #[test]

@@ -1,11 +1,11 @@
 //! Example, from Cloud Scheduler to Cloud Tasks: a tick enqueues one task a tenant, and each task is a job of its own,
-//! with its own retries and its own record. Built with the feature `fan-out`; whoever deletes it deletes that in
-//! Cargo.toml too, and `caller/tests/it/fan_out.rs`.
+//! with its own retries and its own record. Built with the feature `fan-out`; whoever deletes it deletes that in the
+//! `Cargo.toml` of the root and of `caller/`, and `caller/tests/it/fan_out.rs` with its line in `main.rs`.
 
 use std::sync::Arc;
 
 use caller::{Credentials, EnqueueError, Enqueuer, Environment, Queue, Task, TaskId, audience_of};
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -42,9 +42,13 @@ pub(super) fn add_to(jobs: &mut Jobs) {
 /// when the tick was due and of the tenant, and Cloud Tasks remembers names for an hour after the task is done.
 async fn run(tick: Invocation<()>, fan_out: Arc<Result<FanOut, String>>) -> Result<(), JobError> {
     let fan_out = fan_out.as_ref().as_ref().map_err(JobError::retry)?;
-    let due = tick.first_due.unwrap_or(tick.received);
+    // Scheduler always says; whoever does not could not be told from himself when he comes again.
+    let due =
+        tick.first_due.ok_or_else(|| JobError::give_up("the tick does not say when it was due"))?;
     let tasks: Vec<_> = fan_out.tenants.iter().map(|tenant| fan_out.enqueue(due, tenant)).collect();
-    stream::iter(tasks).buffer_unordered(AT_ONCE).try_collect().await
+    // All of them, whatever becomes of one.
+    let ended: Vec<_> = stream::iter(tasks).buffer_unordered(AT_ONCE).collect().await;
+    ended.into_iter().collect()
 }
 
 /// The work that is done for one tenant.
@@ -80,7 +84,12 @@ impl FanOut {
             audience: audience_of(&url).map_err(|fault| text(&fault))?.value,
             url,
             account: get("FAN_OUT_ACCOUNT")?,
-            tenants: get("FAN_OUT_TENANTS")?.split(',').map(str::to_owned).collect(),
+            tenants: get("FAN_OUT_TENANTS")?
+                .split(',')
+                .map(str::trim)
+                .filter(|one| !one.is_empty())
+                .map(str::to_owned)
+                .collect(),
         })
     }
 
@@ -111,7 +120,7 @@ mod tests {
             _ if name == missing => None,
             "FAN_OUT_QUEUE" => Some("projects/p/locations/l/queues/q".into()),
             "FAN_OUT_URL" => Some("https://a-1.europe-west1.run.app/tasks/tenant-report".into()),
-            "FAN_OUT_TENANTS" => Some("a,b".into()),
+            "FAN_OUT_TENANTS" => Some("a,, b".into()),
             _ => Some("tasks@p.iam.gserviceaccount.com".into()),
         })
     }

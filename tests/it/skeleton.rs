@@ -40,6 +40,21 @@ fn a_generated_project_has_no_trace_of_the_template_and_resolves_as_locked() {
         }
     }
 
+    resolves_as_locked(&copied);
+    assert!(copied.read("src/main.rs").contains("parcel_desk::jobs::jobs()"));
+    assert!(copied.read("README.md").starts_with("# parcel-desk\n"));
+}
+
+#[test]
+fn a_project_with_all_examples_resolves_as_locked() {
+    let copied = Copied::new("skeleton-all");
+    let (code, out, err) = copied.run("scripts/generate", &WHOLE[..3]);
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    resolves_as_locked(&copied);
+    assert!(copied.read("Cargo.toml").contains("fan-out = "));
+}
+
+fn resolves_as_locked(copied: &Copied) {
     let lock = copied.read("Cargo.lock");
     for arguments in [
         &["tree", "--locked", "--offline"][..],
@@ -50,8 +65,6 @@ fn a_generated_project_has_no_trace_of_the_template_and_resolves_as_locked() {
         assert_eq!(code, Some(0), "{arguments:?}: {err}");
     }
     assert_eq!(copied.read("Cargo.lock"), lock, "cargo would write it otherwise");
-    assert!(copied.read("src/main.rs").contains("parcel_desk::jobs::jobs()"));
-    assert!(copied.read("README.md").starts_with("# parcel-desk\n"));
 }
 
 #[test]

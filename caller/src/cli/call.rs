@@ -69,10 +69,9 @@ pub(super) fn body(data: Option<String>) -> Result<Option<Vec<u8>>, Fault> {
 }
 
 pub(super) async fn run(args: Args, json: bool) -> Result<ExitCode, Fault> {
-    let Audience { value: audience, doubt } = match args.audience {
-        Some(audience) => doubted(audience),
-        None => audience_of(&args.url)?,
-    };
+    // Also where an audience is given: what is no URL is said to be none.
+    let worked_out = audience_of(&args.url)?;
+    let Audience { value: audience, doubt } = args.audience.map_or(worked_out, doubted);
     if let Some(doubt) = doubt {
         print::warn(&format!("of the audience {audience}: {doubt}"))?;
     }
@@ -95,10 +94,9 @@ pub(super) async fn run(args: Args, json: bool) -> Result<ExitCode, Fault> {
     let status = response.status();
     let url = response.url().to_string();
     let headers = response.headers().clone();
-    let unread = |error: reqwest::Error| caller::Error::NoAnswer {
-        url: args.url.clone(),
-        reason: error.without_url().to_string(),
-    };
+    let shown = args.url.split('?').next().unwrap_or_default().to_owned();
+    let unread =
+        |_| caller::Error::NoAnswer { url: shown, reason: "the answer broke off".to_owned() };
     let bytes = response.bytes().await.map_err(unread)?;
     let text = String::from_utf8_lossy(&bytes);
     let meaning = if status.is_success() {

@@ -81,7 +81,14 @@ pub(super) async fn run(args: Args, json: bool) -> Result<ExitCode, Fault> {
             .map_err(|_| Fault::Usage(format!("the header {name} is not plain ASCII")))?;
         task.headers.push((name.to_string(), text.to_owned()));
     }
-    task.schedule_time = args.at.or_else(|| Some(Timestamp::now() + args.in_?));
+    task.schedule_time = match args.in_ {
+        Some(span) => Some(Timestamp::now().checked_add(span).map_err(|_| {
+            Fault::Usage(
+                "--in is farther than any calendar reaches; Cloud Tasks takes 30 days".to_owned(),
+            )
+        })?),
+        None => args.at,
+    };
     task.dispatch_deadline =
         args.dispatch_deadline.map(|span| Duration::from_secs(span.as_secs().unsigned_abs()));
     let environment = Environment::read();

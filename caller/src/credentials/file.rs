@@ -53,7 +53,11 @@ impl CredentialsFile {
         }
         // Its own words could quote a secret.
         let fields = serde_json::from_slice(&text).map_err(|error| {
-            fault(FileFault::NotJson { line: error.line(), column: error.column() })
+            let (line, column) = (error.line(), error.column());
+            fault(match error.is_data() {
+                true => FileFault::NoText { line, column },
+                false => FileFault::NotJson { line, column },
+            })
         })?;
         Ok((CredentialsFile { path: path.to_owned(), fields }, text))
     }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use reqwest::StatusCode;
 use serde::Deserialize;
+use tokio::sync::OnceCell;
 
 use crate::{
     error::Error,
@@ -20,6 +21,8 @@ pub(super) struct MetadataServer {
     host: String,
     /// What was looked at before it, where it is the last resort.
     tried: Option<String>,
+    /// Once it was there, it is.
+    found: OnceCell<()>,
 }
 
 #[derive(Deserialize)]
@@ -30,11 +33,11 @@ struct AccessToken {
 
 impl MetadataServer {
     pub(super) fn at(host: &str) -> MetadataServer {
-        MetadataServer { host: host.to_owned(), tried: None }
+        MetadataServer { host: host.to_owned(), tried: None, found: OnceCell::new() }
     }
 
     pub(super) fn as_last_resort(host: &str, tried: String) -> MetadataServer {
-        MetadataServer { host: host.to_owned(), tried: Some(tried) }
+        MetadataServer { host: host.to_owned(), tried: Some(tried), found: OnceCell::new() }
     }
 
     /// With the email in it: on Cloud Run only `format=full` has it.
@@ -66,16 +69,16 @@ impl MetadataServer {
     }
 
     async fn get(&self, transport: &Transport, path: &str) -> Result<Reply, Error> {
+        self.found
+            .get_or_try_init(|| async {
+                let found =
+                    transport.finds_metadata_server(&format!("http://{}/", self.host)).await;
+                found.map_err(|reason| self.absent(reason))
+            })
+            .await?;
         let url = format!("http://{}/{ACCOUNT}/{path}", self.host);
         let build = |client: &reqwest::Client| client.get(&url).header("metadata-flavor", "Google");
-        let reply = match transport.send(Whither::Metadata, build).await {
-            Err(Error::NoAnswer { reason, .. }) => return Err(self.absent(reason)),
-            reply => reply?,
-        };
-        // Whoever else has this address, on a strange network, is not believed.
-        if !reply.is_metadata {
-            return Err(self.absent("what answers there is something else".to_owned()));
-        }
+        let reply = transport.send(Whither::Metadata, build).await?;
         match reply.status {
             StatusCode::OK => Ok(reply),
             StatusCode::NOT_FOUND => {

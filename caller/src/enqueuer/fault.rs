@@ -91,7 +91,12 @@ impl EnqueueError {
             (_, Some(permission)) => {
                 EnqueueError::PermissionMissing { who, permission: permission.to_owned(), queue }
             }
-            (StatusCode::NOT_FOUND, _) if fault.message.contains("Queue does not exist") => {
+            // The service was seen to say so with 404 and with 400: googleapis/python-tasks,
+            // stackkit/laravel-google-cloud-tasks-queue#103, GoogleCloudPlatform/python-docs-samples#4034.
+            _ if ["ueue does not exist", "ueue no longer exists"]
+                .iter()
+                .any(|part| fault.message.contains(part)) =>
+            {
                 EnqueueError::QueueMissing { queue }
             }
             (StatusCode::NOT_FOUND, _) if fault.message.contains(&account) => {

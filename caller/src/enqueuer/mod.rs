@@ -62,17 +62,19 @@ impl Enqueuer {
     /// # Errors
     /// [`EnqueueError`]; nothing was created, but where no answer came it may have been.
     pub async fn enqueue(&self, task: &Task) -> Result<String, EnqueueError> {
-        task.check()?;
         let this = &self.0;
         let name = format!("{}/tasks/{}", this.queue, task.id);
+        task.check(&name)?;
         let body = bytes::Bytes::from(body_of(&name, task));
         let mut reply = self.create(&body).await?;
+        let mut may_be_ours = reply.may_have_happened;
         if reply.status == StatusCode::UNAUTHORIZED {
             reply = self.create(&body).await?;
+            may_be_ours |= reply.may_have_happened;
         }
         match reply.status {
             StatusCode::OK => Ok(name),
-            StatusCode::CONFLICT if reply.earlier_tries > 0 => Ok(name),
+            StatusCode::CONFLICT if may_be_ours => Ok(name),
             StatusCode::CONFLICT => Err(EnqueueError::Exists { name }),
             _ => Err(EnqueueError::of(&reply, &this.queue, task, &this.credentials.member().await)),
         }

@@ -178,7 +178,7 @@ impl Task {
     }
 
     /// What Cloud Tasks would refuse is refused here, with words that say more.
-    pub(super) fn check(&self) -> Result<(), EnqueueError> {
+    pub(super) fn check(&self, name: &str) -> Result<(), EnqueueError> {
         let invalid = |text: String| Err(EnqueueError::Invalid(text));
         let is_url = reqwest::Url::parse(&self.url)
             .is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.has_host());
@@ -208,10 +208,10 @@ impl Task {
                 deadline.as_secs()
             ));
         }
-        self.check_size()
+        self.check_size(name)
     }
 
-    fn check_size(&self) -> Result<(), EnqueueError> {
+    fn check_size(&self, name: &str) -> Result<(), EnqueueError> {
         let headers: usize =
             self.headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         if headers > MOST_HEADERS_BYTES {
@@ -221,7 +221,7 @@ impl Task {
                 limit: MOST_HEADERS_BYTES,
             });
         }
-        let strings = [&self.url, &self.audience, &self.service_account].map(|text| text.len());
+        let strings = [name, &self.url, &self.audience, &self.service_account].map(str::len);
         let bytes = self.body.len() + headers + strings.iter().sum::<usize>() + FRAME_BYTES;
         if bytes > MOST_BYTES {
             return Err(EnqueueError::TooLarge { what: "task", bytes, limit: MOST_BYTES });

@@ -58,7 +58,7 @@ async fn a_call_gets_through_the_front_end_with_the_binding_and_is_explained_wit
     let complaint = refused.refused();
     assert!(
         complaint.starts_with(
-            "oidc-caller: the answer is 403 Forbidden: Cloud Run verified the token, and caller@"
+            "oidc-caller: the answer is 403 Forbidden: Google verified the token, and caller@"
         ),
         "{complaint}"
     );
@@ -170,6 +170,11 @@ async fn what_cannot_be_is_one_line_with_a_remedy() {
             "/nowhere.json: No such file",
         ),
         (vec!["call", "receiver/x"], "is not a URL"),
+        (vec!["call", "receiver/x", "--audience", "a"], "is not a URL"),
+        (
+            with(&["--queue", "q", "--audience", "a", "--location", "l", "--in", "99999999h"]),
+            "farther than any calendar",
+        ),
         (
             vec!["call", "http://127.0.0.1:1/x", "--audience", "a", "-d", "@/nowhere"],
             "the body @/nowhere cannot be read",

@@ -164,15 +164,15 @@ async fn the_largest_task_that_is_let_through_is_taken() {
     let enqueuer = enqueuer(&lab).await;
     let mut task = receipt(&lab, "large");
     task.schedule_time = Some(Timestamp::now() + Duration::from_secs(3600));
-    let fault = |body: usize, task: &Task| Task { body: vec![0; body].into(), ..task.clone() };
+    // The longest name that a task can have, so that the bound is right for all.
+    let mut number = 0..;
+    let mut long_id = || format!("{:0>500}", number.next().unwrap()).parse().unwrap();
+    let sized = |body: usize, id| Task { id, body: vec![0; body].into(), ..task.clone() };
     let (mut fits, mut too_large) = (1_000_000, 1 << 20);
     while too_large - fits > 1 {
         let middle = usize::midpoint(fits, too_large);
         // Only what is refused here costs nothing to ask.
-        match enqueuer
-            .enqueue(&Task { id: TaskId::random().unwrap(), ..fault(middle, &task) })
-            .await
-        {
+        match enqueuer.enqueue(&sized(middle, long_id())).await {
             Ok(_) => fits = middle,
             Err(EnqueueError::TooLarge { .. }) => too_large = middle,
             Err(fault) => panic!("{middle} bytes: {fault}"),
@@ -206,9 +206,32 @@ async fn a_task_that_exists_after_a_lost_answer_is_the_one_that_was_created() {
     let body = |request: &str| request.split_once("\r\n\r\n").unwrap().1.to_owned();
     assert_eq!(body(&asked[0]), body(&asked[1]), "it is the same task");
 
-    let (enqueuer, _) = scripted(&lab, vec![exists()]).await;
-    let fault = enqueuer.enqueue(&receipt(&lab, "one")).await.unwrap_err();
-    assert!(matches!(fault, EnqueueError::Exists { .. }), "{fault}");
+    // The renewal of the access token in between changes nothing.
+    let script = vec![Scripted::new(503, ""), Scripted::new(401, ""), exists()];
+    let (enqueuer, _) = scripted(&lab, script).await;
+    assert!(enqueuer.enqueue(&receipt(&lab, "one")).await.is_ok());
+
+    // Nor did one that was told to come later create anything.
+    for script in [vec![exists()], vec![Scripted::new(429, ""), exists()]] {
+        let (enqueuer, _) = scripted(&lab, script).await;
+        let fault = enqueuer.enqueue(&receipt(&lab, "one")).await.unwrap_err();
+        assert!(matches!(fault, EnqueueError::Exists { .. }), "{fault}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_queue_that_is_gone_is_known_however_it_is_said() {
+    let lab = Lab::start().await;
+    for (status, message) in [
+        (404, "Queue does not exist. If you just created the queue, wait at least a minute."),
+        (400, "Queue does not exist."),
+        (400, "The queue no longer exists, though a queue with this name existed recently."),
+    ] {
+        let refusal = Scripted::new(status, json!({"error": {"message": message}}));
+        let (enqueuer, _) = scripted(&lab, vec![refusal]).await;
+        let fault = enqueuer.enqueue(&receipt(&lab, "one")).await.unwrap_err();
+        assert!(matches!(fault, EnqueueError::QueueMissing { .. }), "{fault}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

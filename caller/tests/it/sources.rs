@@ -145,6 +145,7 @@ async fn a_key_file_that_cannot_be_used_says_why() {
         (spoilt("token_uri", "http://example.com/token".into()), "its `token_uri` is no https URL"),
         (spoilt("token_uri", "nonsense".into()), "its `token_uri` is no https URL"),
         ("{\n\"type\": secret".to_owned(), "it is not a JSON object (line 2, column 9)"),
+        (spoilt("client_email", 5.into()), "something that is no text"),
         ("[]".to_owned(), "it is not a JSON object"),
         (String::new(), "it is not a JSON object"),
         (" ".repeat(70_000), "larger than 64 KiB"),
@@ -217,9 +218,15 @@ async fn a_missing_permission_is_named_with_the_command_that_grants_it() {
 async fn without_a_metadata_server_nobody_waits_and_it_is_said_what_was_tried() {
     let server = TokenServer::answering(vec![Scripted::new(200, "a captive portal")]).await;
     let stranger = server.url.trim_start_matches("http://").to_owned();
+    // It takes connections, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let silent = silent.local_addr().unwrap().to_string();
     // Nobody listens at the first port.
-    for (host, expected) in [("127.0.0.1:1", "Connection refused"), (&*stranger, "something else")]
-    {
+    for (host, expected) in [
+        ("127.0.0.1:1", "Connection refused"),
+        (&*stranger, "something else"),
+        (&*silent, "it took too long"),
+    ] {
         let environment = Environment::from_lookup(|name| match name {
             "GCE_METADATA_HOST" => Some(host.to_owned()),
             "HOME" => Some("/nowhere".to_owned()),
