@@ -26,8 +26,9 @@ use crate::{
     invocation::Invocation,
     job_table::{Job, Ready},
     outcome::{GiveUp, JobError, Missing, Outcome},
-    record::{Attempt, DedupNote, Records},
+    record::{Attempt, DedupNote, Records, current},
     senders::{self, Sender, Unwrapped},
+    telemetry::handle::Telemetry,
 };
 
 /// What the requests of one sender are handled with.
@@ -60,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) body_memory: BodyMemory,
     /// What has been done before.
     pub(crate) dedup: Dedup,
+    /// Traces and metrics.
+    pub(crate) telemetry: Telemetry,
     /// Set when the instance is asked to stop.
     pub(crate) is_draining: AtomicBool,
     /// True from the moment at which what is left is aborted.
@@ -74,6 +77,11 @@ pub(crate) struct InFlight {
 }
 
 impl InFlight {
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn begin(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
@@ -166,11 +174,12 @@ async fn deliver(
     attempt.begins_job();
     let running = Running { attempt: Arc::clone(attempt), outcome: None };
     let route = Arc::clone(route);
-    let task = tokio::spawn(async move {
+    let within = Arc::clone(attempt);
+    let task = tokio::spawn(current::within(within, async move {
         let outcome = run(&route, &running.attempt, key, ready, deadline.into()).await;
         drop((permit, memory));
         running.ends(outcome)
-    });
+    }));
     // Panics of the job are caught within; what ends the task otherwise is recorded as aborted.
     Ok(task.await.unwrap_or(Outcome::Aborted))
 }
@@ -192,18 +201,26 @@ async fn run(
             }
             None
         }
-        Some(key) => tokio::select! {
+        Some(key) => {
+            let begun = attempt.now();
+            let claimed = tokio::select! {
             biased;
-            claimed = dedup.claim(key, route.sender.remembered_for(), deadline) => match claimed {
+            claimed = dedup.claim(key, route.sender.remembered_for(), deadline) => claimed,
+                () = over(drain_over) => return Outcome::Aborted,
+            };
+            attempt.has_claimed(begun);
+            match claimed {
                 Some(Claimed::Done) => return Outcome::Duplicate,
                 Some(Claimed::Held) => return Outcome::InProgress,
                 Some(Claimed::Ours(lease)) => Some(lease),
                 None => None,
-            },
-            () = over(drain_over) => return Outcome::Aborted,
-        },
+            }
+        }
     };
+    let begun = attempt.now();
+    let job = attempt.within_its_span(job);
     let outcome = supervise(job, lease.as_ref(), deadline, drain_over).await;
+    attempt.has_run(begun);
     if let Some(lease) = lease {
         if !outcome.is_final(attempt.answering()) {
             lease.release();

@@ -245,6 +245,11 @@ impl Outcome {
         }
     }
 
+    /// Whether the attempt came to anything but success, for traces.
+    pub fn has_failed(&self) -> bool {
+        !matches!(self, Outcome::Done | Outcome::Duplicate)
+    }
+
     /// Whether Error Reporting is to group it: faults of the job's code or data, not of the traffic.
     pub fn is_reported(&self) -> bool {
         matches!(self, Outcome::GaveUp(_) | Outcome::Panicked(_))

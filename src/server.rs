@@ -31,6 +31,7 @@ use crate::{
     guard,
     job_table::Jobs,
     record::{self, Records},
+    telemetry::handle::Telemetry,
 };
 
 /// How long work in flight may go on after the signal to stop. Cloud Run kills at 10 s
@@ -75,6 +76,7 @@ impl Server {
                 DedupStore::Off => Dedup::Off,
                 DedupStore::Memory => Dedup::memory(),
             },
+            telemetry: Telemetry::start(config.telemetry.as_ref()),
             is_draining: AtomicBool::new(false),
             drain_over: watch::Sender::new(false),
         });
@@ -94,6 +96,7 @@ impl Server {
                 shared: Arc::clone(&shared),
             })
         });
+        shared.telemetry.watch(&shared, &config.verifiers);
         Ok(Self {
             listener,
             address,
@@ -139,14 +142,16 @@ impl Server {
             () = stop => {}
         }
         let stopped = async { tokio::join!(server, drain(&shared, &handle)).0 };
-        match timeout(DRAIN + LAST_ANSWERS * 3 / 2, stopped).await {
+        let ended = match timeout(DRAIN + LAST_ANSWERS * 3 / 2, stopped).await {
             Ok(ended) => ended,
             // actix waits for a blocked worker without limit; Cloud Run does not.
             Err(_) => {
                 tracing::error!("a job blocks its thread and was left behind; use spawn_blocking");
                 Ok(())
             }
-        }
+        };
+        shared.telemetry.end().await;
+        ended
     }
 }
 

@@ -5,6 +5,8 @@
 
 use actix_web::http::header::HeaderMap;
 
+use crate::telemetry::spans::Remote;
+
 /// A trace and the span that called. Malformed headers are as good as none: tracing never fails work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TraceContext {
@@ -26,18 +28,13 @@ impl TraceContext {
             .or_else(|| single("x-cloud-trace-context").and_then(Self::from_cloud))
     }
 
-    /// 32 lower-case hexadecimal digits.
-    pub(crate) fn trace_id(&self) -> String {
-        format!("{:032x}", self.trace_id)
-    }
-
-    /// 16 lower-case hexadecimal digits.
-    pub(crate) fn span_id(&self) -> String {
-        format!("{:016x}", self.span_id)
+    /// As a span of somebody else's.
+    pub(crate) fn remote(&self) -> Remote {
+        Remote { trace_id: self.trace_id, span_id: self.span_id, is_sampled: self.is_sampled }
     }
 
     /// `00-<32 hex>-<16 hex>-<2 hex>`; versions above 00 may append fields.
-    fn from_traceparent(value: &str) -> Option<Self> {
+    pub(crate) fn from_traceparent(value: &str) -> Option<Self> {
         let mut fields = value.split('-');
         let version = hex(fields.next()?, 2)?;
         let trace_id = hex(fields.next()?, 32)?;
@@ -62,11 +59,6 @@ impl TraceContext {
     fn of(trace_id: u128, span_id: u64, is_sampled: bool) -> Option<Self> {
         (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, is_sampled })
     }
-
-    /// Whether the caller named its span.
-    pub(crate) fn has_span(&self) -> bool {
-        self.span_id != 0
-    }
 }
 
 /// Exactly `digits` lower-case hexadecimal digits.
@@ -88,10 +80,11 @@ mod tests {
             TraceContext::from_traceparent(&format!("00-{TRACE}-00f067aa0ba902b7-01")).unwrap();
         let cloud = TraceContext::from_cloud(&format!("{TRACE}/67667974448284343;o=1")).unwrap();
         assert_eq!(w3c, cloud);
-        assert_eq!((w3c.trace_id().as_str(), w3c.span_id().as_str()), (TRACE, "00f067aa0ba902b7"));
-        assert!(w3c.is_sampled && w3c.has_span());
+        let trace_id = u128::from_str_radix(TRACE, 16).unwrap();
+        let expected = Remote { trace_id, span_id: 0x00f0_67aa_0ba9_02b7, is_sampled: true };
+        assert_eq!(w3c.remote(), expected);
         let bare = TraceContext::from_cloud(TRACE).unwrap();
-        assert!(!bare.has_span() && !bare.is_sampled);
+        assert_eq!(bare.remote(), Remote { trace_id, span_id: 0, is_sampled: false });
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reqwest::{Request, RequestBuilder, Response, StatusCode, header::AUTHORIZATION};
 
-use crate::{error::Error, http::last_cause, id_token_source::IdTokenSource, token::Token};
+use crate::{error::Error, http::last_cause, id_token_source::IdTokenSource, token::Token, trace};
 
 /// Sends requests with the ID token of their audience. Clones share connections and tokens.
 #[derive(Debug, Clone)]
@@ -48,6 +48,9 @@ impl Client {
         let mut url = request.url().clone();
         url.set_query(None);
         request.headers_mut().insert(AUTHORIZATION, token.header().clone());
+        if let Some(context) = trace::traceparent().and_then(|text| text.parse().ok()) {
+            request.headers_mut().entry(trace::TRACEPARENT).or_insert(context);
+        }
         self.http
             .execute(request)
             .await

@@ -30,6 +30,7 @@
 //! - `environment`: what Google's own variables say.
 //! - `error`, `google_fault`: what can go wrong, each with its remedy, and Google's words for it.
 //! - [`clock`]: whether this machine is to be believed about the time.
+//! - `trace`: the trace that a request is sent within, which goes on.
 //! - `http`: one request, tried again where that can help.
 
 mod credentials;
@@ -49,6 +50,8 @@ pub mod clock;
 pub mod explanation;
 
 mod token;
+
+mod trace;
 
 mod environment;
 

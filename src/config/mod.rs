@@ -25,6 +25,9 @@
 //! | `RECORD_ATTRIBUTES` | message attributes that records may show, `\|`-separated | none |
 //! | `GOOGLE_CLOUD_PROJECT` | names traces in full | none |
 //! | `K_SERVICE`, `K_REVISION` | set by Cloud Run | none |
+//! | `OTEL_…` | OpenTelemetry's own; `.env.example` lists those that count | nothing is exported |
+//! | `KEEP_FAILED_TRACES` | keep the spans of what failed, whatever the sampler says | off |
+//! | `TELEMETRY_WAIT` | how long an answer waits for its spans to be handed over, in milliseconds | `0` |
 //! | `OIDC_ISSUER`, `OIDC_KEYS_URL`, `IAP_KEYS_URL`, `ALLOW_TEST_ISSUER` | for an emulator | Google's |
 
 mod faults;
@@ -32,6 +35,8 @@ mod faults;
 mod guards;
 
 mod reader;
+
+pub(crate) mod telemetry;
 
 mod values;
 
@@ -73,6 +78,8 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// What every record carries.
     pub about: About,
+    /// Where traces and metrics go; `None` where nowhere.
+    pub(crate) telemetry: Option<telemetry::TelemetryConfig>,
     /// The settings of each sender that has a job.
     pub(crate) senders: BTreeMap<Sender, SenderConfig>,
     /// The verifiers whose keys are fetched at the start.
@@ -173,6 +180,7 @@ impl Config {
                 .collect(),
         };
 
+        let telemetry = telemetry::read(&mut reader, &about);
         let mut guards = Guards::read(&mut reader, host, about.service.is_some());
         let mut settings = BTreeMap::new();
         let mut deadlines = Vec::new();
@@ -223,6 +231,7 @@ impl Config {
             log_format,
             log_level,
             about,
+            telemetry,
             senders: settings,
             verifiers,
             warnings,

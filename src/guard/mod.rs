@@ -127,27 +127,33 @@ pub(crate) enum ProxyProof {
 }
 
 impl Guard {
-    /// Proves who sent a request with these headers.
+    /// Proves who sent a request with these headers, and notes whether its token had passed before.
     ///
     /// # Errors
     ///
     /// A [`Refusal`] with its own reason for each fault.
-    pub(crate) async fn admit(&self, headers: &HeaderMap) -> Result<Caller, Refusal> {
+    pub(crate) async fn admit(
+        &self,
+        headers: &HeaderMap,
+        is_remembered: &mut bool,
+    ) -> Result<Caller, Refusal> {
         match self {
             Guard::Verify { verifier, policy } => {
                 let token = platform::bearer(headers, &AUTHORIZATION)?;
-                Ok(Caller(Proof::Verified(verifier.verify(token, policy).await?)))
+                let claims = verifier.verify_noting(token, policy, is_remembered).await?;
+                Ok(Caller(Proof::Verified(claims)))
             }
             Guard::Iap { verifier, policy } => {
                 let assertion = platform::single(headers, &platform::IAP_ASSERTION)?;
-                Ok(Caller(Proof::Verified(verifier.verify(assertion, policy).await?)))
+                let claims = verifier.verify_noting(assertion, policy, is_remembered).await?;
+                Ok(Caller(Proof::Verified(claims)))
             }
             Guard::Platform { identity, profile, audiences, callers } => {
                 let claims = match identity {
                     Identity::Header { name, proof } => {
                         if let ProxyProof::Token { verifier, policy } = proof {
                             let token = platform::bearer(headers, &AUTHORIZATION)?;
-                            verifier.verify(token, policy).await?;
+                            verifier.verify_noting(token, policy, is_remembered).await?;
                         }
                         platform::from_header(headers, name)?
                     }
@@ -177,7 +183,10 @@ pub(crate) async fn enforce<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let attempt = Attempt::of(&request);
-    match route.guard.admit(request.headers()).await {
+    let (begun, mut is_remembered) = (attempt.now(), false);
+    let admitted = route.guard.admit(request.headers(), &mut is_remembered).await;
+    attempt.has_verified(begun, is_remembered);
+    match admitted {
         Ok(caller) => {
             attempt.admitted(caller);
             next.call(request).await.map(ServiceResponse::map_into_left_body)

@@ -7,16 +7,27 @@ use std::{
     time::Instant,
 };
 
-use actix_web::{HttpMessage, HttpRequest, dev::ServiceRequest, http::StatusCode};
+use actix_web::{
+    HttpMessage, HttpRequest,
+    dev::ServiceRequest,
+    http::{Method, StatusCode},
+};
 use jiff::Timestamp;
 use oidc::Refusal;
+use opentelemetry::{
+    Context,
+    trace::{FutureExt, TraceContextExt},
+};
 
+use super::{current::Marks, entry::Trace, telemetry};
 use crate::{
     dispatch::Route,
     guard::Caller,
     invocation::find_attribute,
+    job_table::Ready,
     outcome::{Answering, Outcome},
     senders::{Delivery, InvocationId, Origin},
+    telemetry::{handle::Telemetry, spans::OwnSpan},
     trace_context::TraceContext,
 };
 
@@ -28,8 +39,18 @@ pub(crate) struct Attempt {
     pub(super) route: Arc<Route>,
     pub(super) received: Timestamp,
     pub(super) started: Instant,
+    pub(super) method: Method,
     pub(super) trace: Option<TraceContext>,
+    /// Whether this attempt has spans of its own, which the sampler may yet leave out.
+    pub(super) has_spans: bool,
     pub(super) state: Mutex<State>,
+}
+
+/// When a part of the attempt began and ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Span {
+    pub(super) begun: Instant,
+    pub(super) ended: Instant,
 }
 
 /// What becomes known as the attempt goes on.
@@ -52,6 +73,10 @@ pub(super) struct State {
     pub(super) client_gone: bool,
     pub(super) is_written: bool,
     pub(super) duration_ms: f64,
+    pub(super) own: Option<OwnSpan>,
+    pub(super) verification: Option<(Span, bool)>,
+    pub(super) claim: Option<Span>,
+    pub(super) run: Option<Span>,
 }
 
 impl State {
@@ -88,12 +113,79 @@ impl Attempt {
         route.shared.in_flight.begin();
         // The path's last part as it came: until the table is asked, it is a stranger's text.
         let job = request.path().trim_start_matches('/').split_once('/').map_or("", |(_, job)| job);
+        let trace = TraceContext::from_headers(request.headers());
+        let own = route.shared.telemetry.begin(trace.as_ref());
         Self {
             received: Timestamp::now(),
             started: Instant::now(),
-            trace: TraceContext::from_headers(request.headers()),
-            state: Mutex::new(State { job: job.to_owned(), ..State::default() }),
+            method: request.method().clone(),
+            trace,
+            has_spans: own.is_some(),
+            state: Mutex::new(State { job: job.to_owned(), own, ..State::default() }),
             route,
+        }
+    }
+
+    /// The time, where spans are to have it.
+    pub(crate) fn now(&self) -> Option<Instant> {
+        self.has_spans.then(Instant::now)
+    }
+
+    /// The caller was proved, or not, from then till now.
+    pub(crate) fn has_verified(&self, begun: Option<Instant>, is_remembered: bool) {
+        if let Some(span) = Span::since(begun) {
+            self.state().verification = Some((span, is_remembered));
+        }
+    }
+
+    /// The invocation was claimed, or not, from then till now.
+    pub(crate) fn has_claimed(&self, begun: Option<Instant>) {
+        if let Some(span) = Span::since(begun) {
+            self.state().claim = Some(span);
+        }
+    }
+
+    /// The job ran from then till now.
+    pub(crate) fn has_run(&self, begun: Option<Instant>) {
+        if let Some(span) = Span::since(begun) {
+            self.state().run = Some(span);
+        }
+    }
+
+    /// Lets what the job traces, and what it sends, be within the job's span.
+    pub(crate) fn within_its_span(&self, job: Ready) -> Ready {
+        if !self.has_spans {
+            return job;
+        }
+        let Some(own) = self.state().own else { return job };
+        Box::pin(job.with_context(Context::new().with_remote_span_context(own.job_context())))
+    }
+
+    /// What its log lines carry. `None` while something is written into it: a line must never wait.
+    pub(super) fn marks(&self) -> Option<Marks> {
+        let state = self.state.try_lock().ok()?;
+        let trace = Trace::of(&state, self);
+        Some(Marks {
+            trace: trace
+                .as_ref()
+                .and_then(|one| one.name(self.route.records.about.project.as_deref())),
+            span_id: trace.as_ref().and_then(Trace::span_id),
+            is_sampled: trace.map(|trace| trace.is_sampled),
+            sender: self.route.sender,
+            job: state.is_known_job.then(|| state.job.clone()),
+        })
+    }
+
+    /// Its spans, if the sampler keeps them.
+    pub(super) fn kept(&self) -> Option<(OwnSpan, Telemetry)> {
+        let own = self.state.try_lock().ok()?.own.filter(|own| own.is_sampled)?;
+        Some((own, self.route.shared.telemetry.clone()))
+    }
+
+    /// Ends when the spans are handed over, or when that takes longer than an answer may wait.
+    pub(super) async fn handed_over(&self) {
+        if self.has_spans {
+            self.route.shared.telemetry.handed_over().await;
         }
     }
 
@@ -162,6 +254,9 @@ impl Attempt {
     pub(crate) fn delivered(&self, delivery: &Delivery) {
         let allowed = &self.route.records.about.attributes;
         let mut state = self.state();
+        if let (Some(own), Some(publisher)) = (&mut state.own, publisher(delivery)) {
+            self.route.shared.telemetry.published_by(own, publisher.remote());
+        }
         state.id.clone_from(&delivery.id);
         state.attempt = delivery.attempt;
         state.first_due = delivery.first_due;
@@ -230,11 +325,31 @@ impl Attempt {
         state.status.get_or_insert(status);
         state.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         self.route.records.write(state, self);
+        telemetry::write(state, self);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Span {
+    fn since(begun: Option<Instant>) -> Option<Span> {
+        Some(Span { begun: begun?, ended: Instant::now() })
+    }
+}
+
+/// The span that published the message or the event.
+///
+/// <https://cloud.google.com/pubsub/docs/open-telemetry-tracing>,
+/// <https://github.com/cloudevents/spec/blob/main/cloudevents/extensions/distributed-tracing.md>
+fn publisher(delivery: &Delivery) -> Option<TraceContext> {
+    let name = match delivery.origin {
+        Origin::Pubsub(_) => "googclient_traceparent",
+        Origin::Events(_) => "traceparent",
+        Origin::Scheduler(_) | Origin::Tasks(_) => return None,
+    };
+    TraceContext::from_traceparent(find_attribute(&delivery.attributes, name)?)
 }
 
 impl Drop for Attempt {

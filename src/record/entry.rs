@@ -10,6 +10,7 @@ use super::{About, Attempt, State};
 use crate::{
     outcome::{Outcome, Severity},
     senders::{Origin, Sender},
+    telemetry::spans::{OwnSpan, Remote},
 };
 
 /// The longest text of any field, in characters. All of them together stay under 64 KiB even where each
@@ -43,6 +44,34 @@ struct Entry<'a> {
     #[serde(rename = "serviceContext", skip_serializing_if = "Option::is_none")]
     service_context: Option<ServiceContext<'a>>,
     invocation: Invocation<'a>,
+}
+
+/// Where an entry stands among traces: under the attempt's own span where there is one, else under its caller's.
+pub(super) struct Trace {
+    trace_id: u128,
+    span_id: u64,
+    pub(super) is_sampled: bool,
+}
+
+impl Trace {
+    pub(super) fn of(state: &State, attempt: &Attempt) -> Option<Trace> {
+        if let Some(own) = &state.own {
+            let OwnSpan { trace_id, span_id, is_sampled, .. } = *own;
+            return Some(Trace { trace_id, span_id, is_sampled });
+        }
+        let Remote { trace_id, span_id, is_sampled } = attempt.trace.as_ref()?.remote();
+        Some(Trace { trace_id, span_id, is_sampled })
+    }
+
+    /// As Cloud Logging names it.
+    pub(super) fn name(&self, project: Option<&str>) -> Option<String> {
+        project.map(|project| format!("projects/{project}/traces/{:032x}", self.trace_id))
+    }
+
+    /// `None` where the caller did not name its span.
+    pub(super) fn span_id(&self) -> Option<String> {
+        (self.span_id != 0).then(|| format!("{:016x}", self.span_id))
+    }
 }
 
 /// Labels are a bounded set: a stranger's path never becomes one.
@@ -175,7 +204,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
         return;
     };
     let sender = attempt.route.sender;
-    let trace = attempt.trace.as_ref();
+    let trace = Trace::of(state, attempt);
     let refusal = state.refusal.as_ref();
     let project = about.project.as_deref();
     // Once for the message and once for the field.
@@ -190,11 +219,9 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
         severity: outcome.severity(),
         message: Message { state, sender, job, id, outcome_name, status, reason },
         time: Timestamp::now(),
-        trace: trace
-            .zip(project)
-            .map(|(trace, project)| format!("projects/{project}/traces/{}", trace.trace_id())),
-        span_id: trace.filter(|trace| trace.has_span()).map(|trace| trace.span_id()),
-        trace_sampled: trace.map(|trace| trace.is_sampled),
+        trace: trace.as_ref().and_then(|trace| trace.name(project)),
+        span_id: trace.as_ref().and_then(Trace::span_id),
+        trace_sampled: trace.as_ref().map(|trace| trace.is_sampled),
         labels: Labels {
             sender,
             job: state.is_known_job.then_some(state.job.as_str()),

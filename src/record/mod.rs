@@ -2,7 +2,11 @@
 
 mod attempt;
 
+pub(crate) mod current;
+
 mod entry;
+
+mod telemetry;
 
 mod text;
 
@@ -101,11 +105,12 @@ pub(crate) async fn write_one<B: MessageBody + 'static>(
     let attempt = Arc::new(Attempt::new(route, &request));
     request.extensions_mut().insert(Arc::clone(&attempt));
     let mut watch = Watch(Some(Arc::clone(&attempt)));
-    let response = next.call(request).await;
+    let response = current::within(Arc::clone(&attempt), next.call(request)).await;
     watch.0 = None;
     attempt.answered(match &response {
         Ok(response) => response.status(),
         Err(error) => error.as_response_error().status_code(),
     });
+    attempt.handed_over().await;
     response
 }

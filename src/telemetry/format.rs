@@ -18,7 +18,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use crate::outcome::Severity;
+use crate::{outcome::Severity, record::current, senders::Sender};
 
 /// One event as one line.
 pub(super) struct CloudLogging;
@@ -29,9 +29,35 @@ struct Line<'a> {
     message: &'a str,
     time: Timestamp,
     target: &'a str,
+    #[serde(rename = "logging.googleapis.com/trace", skip_serializing_if = "Option::is_none")]
+    trace: Option<&'a str>,
+    #[serde(rename = "logging.googleapis.com/spanId", skip_serializing_if = "Option::is_none")]
+    span_id: Option<&'a str>,
+    #[serde(
+        rename = "logging.googleapis.com/trace_sampled",
+        skip_serializing_if = "Option::is_none"
+    )]
+    trace_sampled: Option<bool>,
+    #[serde(rename = "logging.googleapis.com/labels", skip_serializing_if = "Option::is_none")]
+    labels: Option<Labels<'a>>,
     #[serde(flatten)]
     fields: &'a BTreeMap<&'static str, Value>,
 }
+
+/// As the attempt's record has them, but for the outcome, which is not known yet.
+#[derive(Serialize)]
+struct Labels<'a> {
+    sender: Sender,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job: Option<&'a str>,
+}
+
+/// The longest text that all fields of a line have together, in bytes; escaped it stays under the 256 KiB of an entry
+/// (<https://cloud.google.com/logging/quotas#log-limits>).
+const MOST_TEXT_BYTES: usize = 32 << 10;
+
+/// Where a text was cut.
+const CUT: &str = "… [cut]";
 
 impl<S, N> FormatEvent<S, N> for CloudLogging
 where
@@ -44,8 +70,10 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
+        let mut fields = Fields { room: MOST_TEXT_BYTES, ..Fields::default() };
         event.record(&mut fields);
+        let marks = current::marks();
+        let marks = marks.as_ref();
         let line = Line {
             severity: match *event.metadata().level() {
                 Level::ERROR => Severity::Error,
@@ -56,6 +84,10 @@ where
             message: &fields.message,
             time: Timestamp::now(),
             target: event.metadata().target(),
+            trace: marks.and_then(|marks| marks.trace.as_deref()),
+            span_id: marks.and_then(|marks| marks.span_id.as_deref()),
+            trace_sampled: marks.and_then(|marks| marks.is_sampled),
+            labels: marks.map(|marks| Labels { sender: marks.sender, job: marks.job.as_deref() }),
             fields: &fields.fields,
         };
         writeln!(writer, "{}", serde_json::to_string(&line).map_err(|_| fmt::Error)?)
@@ -67,9 +99,22 @@ where
 struct Fields {
     message: String,
     fields: BTreeMap<&'static str, Value>,
+    /// How many bytes of text there is still room for.
+    room: usize,
 }
 
 impl Fields {
+    /// The text as far as there is room for it.
+    fn text(&mut self, text: &str) -> String {
+        if text.len() <= self.room {
+            self.room -= text.len();
+            return text.to_owned();
+        }
+        let end = (0..=self.room).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        self.room = 0;
+        format!("{}{CUT}", &text[..end])
+    }
+
     fn add(&mut self, field: &Field, value: Value) {
         let name = match field.name() {
             "message" => "field.message",
@@ -85,16 +130,14 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        match field.name() {
-            "message" => self.message = format!("{value:?}"),
-            _ => self.add(field, format!("{value:?}").into()),
-        }
+        self.record_str(field, &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        let text = self.text(value);
         match field.name() {
-            "message" => value.clone_into(&mut self.message),
-            _ => self.add(field, value.into()),
+            "message" => self.message = text,
+            _ => self.add(field, text.into()),
         }
     }
 

@@ -1,6 +1,18 @@
 //! Log lines beside the records: the start, faults of the service, what jobs log.
 
+mod exporter;
+
 mod format;
+
+pub(crate) mod handle;
+
+mod job_spans;
+
+pub mod metrics;
+
+mod sampler;
+
+pub(crate) mod spans;
 
 use std::{io::IsTerminal, panic};
 
@@ -41,7 +53,7 @@ pub fn start(format: Format, level: LevelFilter) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
     let silenced = SILENCED.map(|library| (library, level.min(LevelFilter::WARN)));
     let filter = Targets::new().with_default(level).with_targets(silenced);
-    let registry = tracing_subscriber::registry();
+    let registry = tracing_subscriber::registry().with(job_spans::JobSpans);
     // An error says that one was set before, which then goes on.
     let _ = match format {
         Format::Json => {

@@ -23,17 +23,17 @@ use crate::{
 };
 
 /// A receiver as its own process.
-struct Process {
+pub(crate) struct Process {
     child: Child,
-    lines: mpsc::Receiver<Value>,
+    pub(crate) lines: mpsc::Receiver<Value>,
     /// Records of jobs that ended while others were waited for.
     early: Vec<Value>,
-    url: String,
+    pub(crate) url: String,
 }
 
 impl Process {
     /// Starts it and waits for the line that says where it listens.
-    fn start(binary: PathBuf, issuer: &Issuer, changes: &[(&str, &str)]) -> Self {
+    pub(crate) fn start(binary: PathBuf, issuer: &Issuer, changes: &[(&str, &str)]) -> Self {
         let mut command = Command::new(binary);
         command
             .env_clear()
@@ -57,14 +57,14 @@ impl Process {
         Self { child, lines, early: Vec::new(), url }
     }
 
-    fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         // The shell's own kill: a bare machine has no program of that name.
         let kill = format!("kill -TERM {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
     /// Its exit status and every record it wrote.
-    fn ended(mut self) -> (ExitStatus, Vec<Value>) {
+    pub(crate) fn ended(mut self) -> (ExitStatus, Vec<Value>) {
         let status = self.child.wait().unwrap();
         let mut records = std::mem::take(&mut self.early);
         records.extend(self.lines.iter().filter(is_record));
@@ -96,7 +96,7 @@ impl Drop for Process {
 }
 
 /// Examples are built beside the tests.
-fn slow_jobs() -> PathBuf {
+pub(crate) fn slow_jobs() -> PathBuf {
     let tests = std::env::current_exe().unwrap();
     let example = tests.parent().unwrap().parent().unwrap().join("examples/slow_jobs");
     assert!(

@@ -26,6 +26,8 @@ mod dedup;
 
 mod records;
 
+mod telemetry;
+
 mod settings;
 
 mod lifecycle;

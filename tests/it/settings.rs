@@ -83,6 +83,32 @@ fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do()
         (&[("LOG_FORMAT", "xml")], "LOG_FORMAT is \"xml\"", "json or text"),
         (&[("LOG_LEVEL", "3")], "LOG_LEVEL is \"3\"", "error, warn"),
         (&[("OIDC_KEYS_URL", "certs")], "OIDC_KEYS_URL is \"certs\"", "an absolute URL"),
+        (
+            &[("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")],
+            "OTEL_EXPORTER_OTLP_PROTOCOL is \"grpc\"",
+            "http/protobuf, which is the one protocol",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json")],
+            "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL is",
+            "http/protobuf",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4318")],
+            "OTEL_EXPORTER_OTLP_ENDPOINT is",
+            "an absolute URL",
+        ),
+        (&[("OTEL_TRACES_SAMPLER", "xray")], "OTEL_TRACES_SAMPLER is", "traceidratio"),
+        (&[("OTEL_TRACES_SAMPLER_ARG", "2")], "OTEL_TRACES_SAMPLER_ARG is", "from 0 to 1"),
+        (&[("OTEL_TRACES_EXPORTER", "zipkin")], "OTEL_TRACES_EXPORTER is", "otlp or none"),
+        (&[("OTEL_SDK_DISABLED", "1")], "OTEL_SDK_DISABLED is", "true or false"),
+        (&[("OTEL_BSP_SCHEDULE_DELAY", "5s")], "OTEL_BSP_SCHEDULE_DELAY is", "milliseconds"),
+        // It may be a key.
+        (
+            &[("OTEL_EXPORTER_OTLP_HEADERS", "secret")],
+            "OTEL_EXPORTER_OTLP_HEADERS is \"…\"",
+            "name=value pairs",
+        ),
         (&[("AUTH", "platform")], "PLATFORM_IDENTITY is not set", "cloud-run, iap, or the header"),
         (
             &[("AUTH", "platform"), ("PLATFORM_IDENTITY", "cloudrun")],

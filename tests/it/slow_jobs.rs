@@ -3,12 +3,16 @@
 use std::{process::ExitCode, time::Duration};
 
 use receiver::{invocation::Invocation, job_table::Jobs};
+use tracing::Instrument as _;
 
 fn main() -> ExitCode {
     let mut jobs = Jobs::default();
     jobs.tasks("sleep", async |milliseconds: Invocation<u64>| {
         tracing::info!("begun");
-        tokio::time::sleep(Duration::from_millis(milliseconds.payload)).await;
+        let asleep = tracing::info_span!("asleep", milliseconds = milliseconds.payload);
+        let sleep = tokio::time::sleep(Duration::from_millis(milliseconds.payload));
+        sleep.instrument(asleep).await;
+        tracing::info!(long = "x".repeat(100_000), "slept");
         Ok(())
     });
     jobs.tasks("block", async |_: Invocation<()>| {

@@ -21,6 +21,7 @@ use crate::{
     environment::Environment,
     http::{Reply, Whither},
     renewed::Renewed,
+    trace,
 };
 
 pub use fault::EnqueueError;
@@ -110,8 +111,14 @@ fn body_of(name: &str, task: &Task) -> String {
             "audience": task.audience,
         },
     });
-    if !task.headers.is_empty() {
-        let headers = task.headers.iter().map(|(name, value)| (name.clone(), value.clone().into()));
+    let mut headers = task.headers.clone();
+    if let Some(context) = trace::traceparent()
+        && !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case(trace::TRACEPARENT))
+    {
+        headers.push((trace::TRACEPARENT.to_owned(), context));
+    }
+    if !headers.is_empty() {
+        let headers = headers.into_iter().map(|(name, value)| (name, value.into()));
         request["headers"] = serde_json::Value::Object(headers.collect());
     }
     if !task.body.is_empty() {

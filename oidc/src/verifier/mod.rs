@@ -1,6 +1,12 @@
 //! The token policy, from first byte to `Ok`.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::{
     checks::now_unix_secs,
@@ -26,6 +32,7 @@ struct Shared {
     profile: Profile,
     keys: Keys,
     verified: VerifiedTokens,
+    recalls: AtomicU64,
 }
 
 impl Verifier {
@@ -45,7 +52,8 @@ impl Verifier {
     /// A verifier over any keys.
     pub(crate) fn with_keys(profile: Profile, keys: Keys, verified_tokens: usize) -> Verifier {
         let verified = VerifiedTokens::new(verified_tokens);
-        Verifier { shared: Arc::new(Shared { profile, keys, verified }) }
+        let recalls = AtomicU64::default();
+        Verifier { shared: Arc::new(Shared { profile, keys, verified, recalls }) }
     }
 
     /// Starts a key fetch in the background, for the start of a service. It never fails: what goes
@@ -65,10 +73,27 @@ impl Verifier {
     /// A [`Refusal`] with any [`Reason`] but those that reading a request's head yields, and with
     /// what the token says of itself in `claimed`.
     pub async fn verify(&self, token: &str, policy: &Policy) -> Result<Arc<Claims>, Refusal> {
+        let mut is_remembered = false;
+        self.verify_noting(token, policy, &mut is_remembered).await
+    }
+
+    /// As [`Verifier::verify`], and notes whether the token had passed before, for a trace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Verifier::verify`].
+    pub async fn verify_noting(
+        &self,
+        token: &str,
+        policy: &Policy,
+        is_remembered: &mut bool,
+    ) -> Result<Arc<Claims>, Refusal> {
         let segments = Segments::split(token)?;
         let digest = TokenDigest::of(token);
         let verified = match self.recall(&digest).await {
             Ok(Some(verified)) => {
+                *is_remembered = true;
+                self.shared.recalls.fetch_add(1, Ordering::Relaxed);
                 self.check_use(&verified.claims, policy).map(|()| verified.claims)
             }
             Ok(None) => self.verify_first_use(&segments, digest, policy).await,
@@ -140,6 +165,11 @@ impl Verifier {
     /// Whether there are keys, for readiness and records.
     pub fn keys_status(&self) -> KeysStatus {
         self.shared.keys.status()
+    }
+
+    /// How many tokens had passed before when they came, for metrics.
+    pub fn recalls(&self) -> u64 {
+        self.shared.recalls.load(Ordering::Relaxed)
     }
 
     /// How many key fetches have been started, for metrics and tests.

@@ -1,0 +1,234 @@
+//! OpenTelemetry's own variables, and two beside them
+//! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>,
+//! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>).
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{
+    reader::Reader,
+    values::{self, Value},
+};
+use crate::record::About;
+
+/// Where traces and metrics go, and which of them.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TelemetryConfig {
+    pub(crate) traces: Option<Destination>,
+    pub(crate) metrics: Option<Destination>,
+    /// What the service is called, and whatever else is said of it.
+    pub(crate) resource: BTreeMap<String, String>,
+    pub(crate) sampler: Sampler,
+    /// Whether the spans of refused and failed attempts are kept whatever the sampler says: `KEEP_FAILED_TRACES`.
+    pub(crate) keeps_failed: bool,
+    /// How long spans wait for others to go with: `OTEL_BSP_SCHEDULE_DELAY`.
+    pub(crate) delay: Duration,
+    /// How many spans wait at most: `OTEL_BSP_MAX_QUEUE_SIZE`.
+    pub(crate) queue: usize,
+    /// How often metrics go out: `OTEL_METRIC_EXPORT_INTERVAL`.
+    pub(crate) interval: Duration,
+    /// How long an answer waits at most until the spans of its attempt are handed over: `TELEMETRY_WAIT`.
+    pub(crate) wait: Duration,
+}
+
+/// Where one kind goes.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Destination {
+    pub(crate) url: String,
+    /// They may hold a key, so no `Debug` shows them.
+    pub(crate) headers: BTreeMap<String, String>,
+    pub(crate) timeout: Duration,
+}
+
+impl std::fmt::Debug for Destination {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Destination").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// `OTEL_TRACES_SAMPLER` with its argument.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Sampler {
+    /// Whether a caller's decision counts before this one.
+    pub(crate) is_parent_based: bool,
+    /// The share of traces that begin here and are kept, from 0 to 1.
+    pub(crate) ratio: f64,
+}
+
+/// Reads all of it; `None` where nothing is to be exported.
+pub(super) fn read(reader: &mut Reader<'_>, about: &About) -> Option<TelemetryConfig> {
+    let is_disabled = reader.optional("OTEL_SDK_DISABLED", boolean()).unwrap_or(false);
+    let traces = destination(reader, "TRACES", "v1/traces");
+    let metrics = destination(reader, "METRICS", "v1/metrics");
+    let mut resource: BTreeMap<String, String> =
+        reader.optional("OTEL_RESOURCE_ATTRIBUTES", pairs()).unwrap_or_default();
+    let name = reader.optional("OTEL_SERVICE_NAME", values::text());
+    if let Some(name) = name.or_else(|| about.service.clone()) {
+        resource.insert("service.name".to_owned(), name);
+    }
+    if let Some(revision) = &about.revision {
+        resource.entry("service.version".to_owned()).or_insert_with(|| revision.clone());
+    }
+    if let Some(project) = &about.project {
+        // Google's own endpoint asks for it: https://cloud.google.com/trace/docs/migrate-to-otlp-endpoints
+        resource.entry("gcp.project_id".to_owned()).or_insert_with(|| project.clone());
+    }
+    let config = TelemetryConfig {
+        traces,
+        metrics,
+        resource,
+        sampler: sampler(reader),
+        keeps_failed: reader.optional("KEEP_FAILED_TRACES", values::switch()).unwrap_or(false),
+        delay: millis_of(reader, "OTEL_BSP_SCHEDULE_DELAY", 1000),
+        queue: reader.optional("OTEL_BSP_MAX_QUEUE_SIZE", values::count()).unwrap_or(4096),
+        interval: millis_of(reader, "OTEL_METRIC_EXPORT_INTERVAL", 60_000),
+        wait: millis_of(reader, "TELEMETRY_WAIT", 0),
+    };
+    (!is_disabled && (config.traces.is_some() || config.metrics.is_some())).then_some(config)
+}
+
+/// A signal's own variable counts before the one of all signals.
+fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Destination> {
+    let exporter = reader.optional(&format!("OTEL_{signal}_EXPORTER"), exporter());
+    let own = reader.optional(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), values::url());
+    let base = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", values::url());
+    for name in
+        [format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL".to_owned()]
+    {
+        reader.optional(&name, protocol());
+    }
+    let mut headers = secret_pairs(reader, "OTEL_EXPORTER_OTLP_HEADERS");
+    headers.extend(secret_pairs(reader, &format!("OTEL_EXPORTER_OTLP_{signal}_HEADERS")));
+    let timeout = reader
+        .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), millis())
+        .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", millis()));
+    let url = own.or_else(|| base.map(|base| format!("{}/{path}", base.trim_end_matches('/'))))?;
+    exporter.unwrap_or(true).then(|| Destination {
+        url,
+        headers,
+        timeout: timeout.unwrap_or(Duration::from_secs(10)),
+    })
+}
+
+fn sampler(reader: &mut Reader<'_>) -> Sampler {
+    let ratio = reader.optional("OTEL_TRACES_SAMPLER_ARG", ratio());
+    let (is_parent_based, fixed) =
+        reader.optional("OTEL_TRACES_SAMPLER", sampler_name()).unwrap_or((true, Some(1.0)));
+    Sampler { is_parent_based, ratio: fixed.or(ratio).unwrap_or(1.0) }
+}
+
+fn millis_of(reader: &mut Reader<'_>, name: &str, default: u64) -> Duration {
+    reader.optional(name, millis()).unwrap_or(Duration::from_millis(default))
+}
+
+fn millis() -> Value<Duration> {
+    Value {
+        expected: "milliseconds, from 0 to 3600000",
+        parse: |text| {
+            let millis = text.parse().ok().filter(|millis| *millis <= 3_600_000)?;
+            Some(Duration::from_millis(millis))
+        },
+        show: |duration| duration.as_millis().to_string(),
+    }
+}
+
+fn boolean() -> Value<bool> {
+    Value {
+        expected: "true or false",
+        parse: |text| match text.to_ascii_lowercase().as_str() {
+            "true" => Some(true),
+            "false" => Some(false),
+            _ => None,
+        },
+        show: bool::to_string,
+    }
+}
+
+fn exporter() -> Value<bool> {
+    Value {
+        expected: "otlp or none",
+        parse: |text| match text {
+            "otlp" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        },
+        show: |is_on| if *is_on { "otlp".to_owned() } else { "none".to_owned() },
+    }
+}
+
+fn protocol() -> Value<()> {
+    Value {
+        expected: "http/protobuf, which is the one protocol that is spoken here; a collector takes it at port 4318, and gRPC at 4317",
+        parse: |text| (text == "http/protobuf").then_some(()),
+        show: |()| "http/protobuf".to_owned(),
+    }
+}
+
+fn ratio() -> Value<f64> {
+    Value {
+        expected: "a number from 0 to 1, such as 0.01",
+        parse: |text| text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio)),
+        show: f64::to_string,
+    }
+}
+
+/// Whether it is parent-based, and its ratio unless the argument says that.
+fn sampler_name() -> Value<(bool, Option<f64>)> {
+    Value {
+        expected: "always_on, always_off, traceidratio, or one of them with parentbased_ before it",
+        parse: |text| {
+            let name = text.strip_prefix("parentbased_");
+            let ratio = match name.unwrap_or(text) {
+                "always_on" => Some(1.0),
+                "always_off" => Some(0.0),
+                "traceidratio" => None,
+                _ => return None,
+            };
+            Some((name.is_some(), ratio))
+        },
+        show: |(is_parent_based, ratio)| {
+            let name = match ratio {
+                None => "traceidratio",
+                Some(ratio) if *ratio > 0.0 => "always_on",
+                Some(_) => "always_off",
+            };
+            format!("{}{name}", if *is_parent_based { "parentbased_" } else { "" })
+        },
+    }
+}
+
+/// `name=value,name=value`, values percent-encoded (W3C baggage without its properties).
+fn pairs() -> Value<BTreeMap<String, String>> {
+    Value {
+        expected: "name=value pairs, separated by commas",
+        parse: |text| {
+            text.split(',')
+                .map(str::trim)
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| {
+                    let (name, value) = pair.split_once('=')?;
+                    let value =
+                        percent_encoding::percent_decode_str(value.trim()).decode_utf8().ok()?;
+                    (!name.trim().is_empty()).then(|| (name.trim().to_owned(), value.into_owned()))
+                })
+                .collect()
+        },
+        show: |pairs| {
+            let pairs: Vec<_> =
+                pairs.iter().map(|(name, value)| format!("{name}={value}")).collect();
+            pairs.join(",")
+        },
+    }
+}
+
+/// The same, of which no value is shown, not even a wrong one.
+fn secret_pairs(reader: &mut Reader<'_>, name: &str) -> BTreeMap<String, String> {
+    let Some(raw) = reader.raw(name) else { return BTreeMap::new() };
+    let Value { expected, parse, .. } = pairs();
+    let Some(read) = parse(&raw) else {
+        reader.fault(name, Some("…"), expected, "correct it or leave it out");
+        return BTreeMap::new();
+    };
+    let names: Vec<_> = read.keys().map(|name| format!("{name}=…")).collect();
+    reader.took(name, names.join(","), false);
+    read
+}

@@ -1,0 +1,338 @@
+//! Traces and metrics as a collector gets them.
+
+mod collector;
+
+use std::time::Instant;
+
+use emulator::{
+    Courier, Issuer,
+    senders::{pubsub::Push, scheduler::Run, tasks::Attempt},
+};
+use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
+use serde_json::{Value, json};
+
+use self::collector::{Collector, attributes, hex};
+use crate::{
+    harness::{AUDIENCE, Seen, Service, TASKS, jobs},
+    lifecycle::{Process, slow_jobs},
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CALLER_SPAN: &str = "00f067aa0ba902b7";
+const PUBLISHER: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+fn traceparent(is_sampled: bool) -> String {
+    format!("00-{TRACE}-{CALLER_SPAN}-0{}", u8::from(is_sampled))
+}
+
+async fn service(collector: &Collector, changes: &[(&str, &str)]) -> Service {
+    let mut all = vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+    ];
+    all.extend(changes);
+    Service::with(jobs(&Seen::default()), &all).await
+}
+
+fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("{name}: {spans:#?}"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_is_a_server_s_span_with_its_parts_under_the_sender_s() {
+    let mut collector = Collector::start();
+    let mut service = service(&collector, &[]).await;
+    let delivery = Attempt::first("receipts", "42").delivery();
+    let delivery = delivery.header("traceparent", &traceparent(true));
+    let (_, record) = service.deliver("/tasks/done", &delivery).await;
+    let spans = collector.attempt();
+    let server = &spans[0];
+    assert_eq!((hex(&server.trace_id).as_str(), server.name.as_str()), (TRACE, "POST /tasks/done"));
+    assert_eq!(hex(&server.parent_span_id), CALLER_SPAN);
+    assert!(
+        server.links.is_empty() && server.status.as_ref().is_none_or(|status| status.code == 0)
+    );
+    let said = attributes(&server.attributes);
+    for (name, value) in [
+        ("http.request.method", json!("POST")),
+        ("http.route", json!("/tasks/done")),
+        ("http.response.status_code", json!(204)),
+        ("faas.trigger", json!("http")),
+        ("faas.invocation_id", record["invocation"]["id"].clone()),
+        ("invocation.sender", json!("tasks")),
+        ("invocation.outcome", json!("done")),
+        ("tasks.queue", json!("receipts")),
+        ("tasks.task", json!("42")),
+    ] {
+        assert_eq!(said[name], value, "{name}");
+    }
+    // The record stands under the server's span.
+    assert_eq!(record["logging.googleapis.com/spanId"], hex(&server.span_id));
+    for part in ["verify", "claim", "job"] {
+        let part = named(&spans, part);
+        assert_eq!(part.parent_span_id, server.span_id, "{}", part.name);
+        let (from, to) = (part.start_time_unix_nano, part.end_time_unix_nano);
+        assert!(server.start_time_unix_nano <= from && from <= to, "{}", part.name);
+        assert!(to <= server.end_time_unix_nano, "{}", part.name);
+    }
+    assert_eq!(spans.len(), 4);
+    let remembered = |spans: &[Span]| attributes(&named(spans, "verify").attributes);
+    assert_eq!(remembered(&spans)["token.remembered"], false);
+    service.deliver("/tasks/done", &delivery).await;
+    assert_eq!(remembered(&collector.attempt())["token.remembered"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_s_span_is_linked_or_the_parent_where_the_request_has_none() {
+    let mut collector = Collector::start();
+    let mut service = service(&collector, &[]).await;
+    let push = Push::new("projects/p/subscriptions/s", "1", "1");
+    let push = push.attribute("googclient_traceparent", PUBLISHER);
+    service.deliver("/pubsub/done", &push.wrapped()).await;
+    let spans = collector.attempt();
+    assert_eq!(hex(&spans[0].trace_id), PUBLISHER[3..35]);
+    assert_eq!(hex(&spans[0].parent_span_id), PUBLISHER[36..52]);
+    let said = attributes(&spans[0].attributes);
+    for (name, value) in [
+        ("messaging.system", "gcp_pubsub"),
+        ("messaging.operation.type", "process"),
+        ("messaging.message.id", "1"),
+        ("faas.trigger", "pubsub"),
+    ] {
+        assert_eq!(said[name], value, "{name}");
+    }
+    // Cloud Run adds one of its own.
+    let push = Push::new("projects/p/subscriptions/s", "2", "1");
+    let push = push.attribute("googclient_traceparent", PUBLISHER);
+    let delivery = push.wrapped().header("traceparent", &traceparent(true));
+    service.deliver("/pubsub/done", &delivery).await;
+    let spans = collector.attempt();
+    assert_eq!(hex(&spans[0].parent_span_id), CALLER_SPAN);
+    let [link] = spans[0].links.as_slice() else { panic!("{:?}", spans[0].links) };
+    assert_eq!(
+        (hex(&link.trace_id), hex(&link.span_id)),
+        (PUBLISHER[3..35].into(), PUBLISHER[36..52].into())
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cloud_header_s_decimal_span_is_the_parent() {
+    let mut collector = Collector::start();
+    let mut service = service(&collector, &[]).await;
+    let delivery = Run::new("report").delivery();
+    let cloud = format!("{TRACE}/67667974448284343;o=1");
+    let delivery = delivery.header("X-Cloud-Trace-Context", &cloud);
+    service.deliver("/scheduler/done", &delivery).await;
+    let spans = collector.attempt();
+    assert_eq!(
+        (hex(&spans[0].trace_id), hex(&spans[0].parent_span_id)),
+        (TRACE.into(), CALLER_SPAN.into())
+    );
+    assert_eq!(attributes(&spans[0].attributes)["faas.trigger"], "timer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_caller_decides_what_is_sampled_and_failures_can_be_kept() {
+    let collector = Collector::start();
+    let mut service = service(&collector, &[("KEEP_FAILED_TRACES", "1")]).await;
+    let with = |task: &str| {
+        Attempt::first("receipts", task).delivery().header("traceparent", &traceparent(false))
+    };
+    service.deliver("/tasks/done", &with("1")).await;
+    service.deliver("/tasks/give-up", &with("2")).await;
+    service.send("/tasks/done", &with("3")).await;
+    service.stopped().await;
+    let all = collector.all();
+    let servers: Vec<_> = all.iter().filter(|span| span.kind == 2).collect();
+    let outcomes: Vec<Value> = servers
+        .iter()
+        .map(|span| attributes(&span.attributes)["invocation.outcome"].clone())
+        .collect();
+    assert_eq!(outcomes, ["gave_up", "refused"]);
+    assert_eq!(attributes(&servers[1].attributes)["invocation.reason"], "missing");
+    assert_eq!(servers[0].status.as_ref().unwrap().code, 2, "the job's fault is an error");
+    assert!(servers[1].status.as_ref().is_none_or(|status| status.code == 0), "a refusal is none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sampler_that_keeps_nothing_sends_nothing() {
+    let collector = Collector::start();
+    let mut service = service(&collector, &[("OTEL_TRACES_SAMPLER", "always_off")]).await;
+    let delivery = Attempt::first("receipts", "1").delivery();
+    service.deliver("/tasks/done", &delivery.header("traceparent", &traceparent(true))).await;
+    service.stopped().await;
+    assert_eq!(collector.all(), []);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hostile_trace_headers_harm_nothing() {
+    let mut collector = Collector::start();
+    let mut service = service(&collector, &[]).await;
+    let zero = format!("00-{}-{CALLER_SPAN}-01", "0".repeat(32));
+    let long = "0".repeat(5000);
+    let version = format!("ff-{TRACE}-{CALLER_SPAN}-01");
+    for (number, header) in [&*zero, &long, &version, "", "nonsense"].into_iter().enumerate() {
+        let delivery = Attempt::first("receipts", &number.to_string()).delivery();
+        let (answer, _) =
+            service.deliver("/tasks/done", &delivery.header("traceparent", header)).await;
+        assert_eq!(answer.status, 204, "{header}");
+        assert_eq!(collector.attempt()[0].parent_span_id, [] as [u8; 0], "{header}");
+    }
+    let twice = Attempt::first("receipts", "twice").delivery();
+    let twice = twice.also("traceparent", &traceparent(true)).also("traceparent", PUBLISHER);
+    assert_eq!(service.deliver("/tasks/done", &twice).await.0.status, 204);
+    assert_eq!(collector.attempt()[0].parent_span_id, [] as [u8; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_yet_handed_over_is_at_the_end() {
+    let collector = Collector::start();
+    let mut service = service(&collector, &[("OTEL_BSP_SCHEDULE_DELAY", "3600000")]).await;
+    for number in 0..20 {
+        let delivery = Attempt::first("receipts", &number.to_string()).delivery();
+        service.deliver("/tasks/done", &delivery).await;
+    }
+    service.stopped().await;
+    assert_eq!(collector.all().iter().filter(|span| span.kind == 2).count(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_can_wait_for_its_spans() {
+    let collector = Collector::start();
+    let changes = [("OTEL_BSP_SCHEDULE_DELAY", "3600000"), ("TELEMETRY_WAIT", "10000")];
+    let mut service = service(&collector, &changes).await;
+    service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
+    // Nothing is left to wait for.
+    assert_eq!(collector.all().len(), 4);
+    service.no_record();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_collector_costs_an_invocation_anything() {
+    let refusing = Collector::answering("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n");
+    let garbage = Collector::answering("nonsense\r\n\r\n");
+    let silent = Collector::answering("");
+    for url in ["http://127.0.0.1:1", &*refusing.url, &*garbage.url, &*silent.url] {
+        let changes = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", url),
+            ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+            ("OTEL_METRIC_EXPORT_INTERVAL", "1"),
+        ];
+        let mut service = Service::with(jobs(&Seen::default()), &changes).await;
+        for number in 0..20 {
+            let delivery = Attempt::first("receipts", &number.to_string()).delivery();
+            let (answer, record) = service.deliver("/tasks/done", &delivery).await;
+            assert_eq!(answer.status, 204, "{url}: {record}");
+        }
+        let begun = Instant::now();
+        assert_eq!(service.stopped().await, [] as [Value; 0]);
+        // Cloud Run kills at ten seconds; nothing was in flight here.
+        assert!(begun.elapsed().as_secs() < 8, "{url}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_have_bounded_labels_and_exponential_histograms() {
+    let collector = Collector::start();
+    let changes =
+        [("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", format!("{}/v1/metrics", collector.url))];
+    let changes: Vec<(&str, &str)> =
+        changes.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let mut service = Service::with(jobs(&Seen::default()), &changes).await;
+    service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
+    service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
+    service.deliver("/tasks/strangers-path", &Attempt::first("receipts", "2").delivery()).await;
+    service.send("/tasks/done", &Attempt::first("receipts", "3").delivery()).await;
+    service.deliver("/scheduler/done", &Run::new("report").delivery()).await;
+    service.stopped().await;
+
+    let metrics = collector.metrics();
+    let mut names: Vec<&str> = metrics.iter().map(|metric| metric.name.as_str()).collect();
+    names.sort_unstable();
+    let mut expected = receiver::telemetry::metrics::NAMES;
+    expected.sort_unstable();
+    assert_eq!(names, expected);
+    let mut points: Vec<(Value, u64)> = Vec::new();
+    for metric in &metrics {
+        assert!(!metric.unit.is_empty() && metric.description.ends_with('.'), "{metric:?}");
+        match metric.data.as_ref().unwrap() {
+            Data::ExponentialHistogram(histogram) => {
+                let count: u64 = histogram.data_points.iter().map(|point| point.count).sum();
+                assert!(count >= 1, "{}", metric.name);
+            }
+            Data::Sum(sum) if metric.name == "invocation.count" => {
+                points = sum
+                    .data_points
+                    .iter()
+                    .map(|point| (attributes(&point.attributes), number(point.value.as_ref())))
+                    .collect();
+            }
+            Data::Sum(_) | Data::Gauge(_) => {}
+            other => panic!("{}: {other:?}", metric.name),
+        }
+    }
+    let point = |sender: &str, job: &str, outcome: &str, reason: &str| json!({"sender": sender, "job": job, "outcome": outcome, "reason": reason});
+    points.sort_by_key(|(labels, _)| labels.to_string());
+    let mut expected = [
+        (point("tasks", "done", "done", ""), 1),
+        (point("tasks", "done", "duplicate", ""), 1),
+        (point("tasks", "", "no_such_job", ""), 1),
+        (point("tasks", "", "refused", "missing"), 1),
+        (point("scheduler", "done", "done", ""), 1),
+    ];
+    expected.sort_by_key(|(labels, _)| labels.to_string());
+    assert_eq!(points, expected);
+}
+
+fn number(
+    value: Option<&opentelemetry_proto::tonic::metrics::v1::number_data_point::Value>,
+) -> u64 {
+    use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+    match value {
+        Some(Value::AsInt(number)) => u64::try_from(*number).unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_job_traces_and_logs_is_within_its_attempt() {
+    let mut collector = Collector::start();
+    let issuer = Issuer::start(0).await.unwrap();
+    let changes = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_METRICS_EXPORTER", "none"),
+    ];
+    let process = Process::start(slow_jobs(), &issuer, &changes);
+    let delivery = Attempt::first("receipts", "1").delivery().body("1");
+    let delivery = delivery.header("traceparent", &traceparent(true));
+    let delivery = delivery.bearer(&issuer.token(AUDIENCE, TASKS).unwrap());
+    let url = format!("{}/tasks/sleep", process.url);
+    assert_eq!(Courier::new().unwrap().deliver(&url, &delivery).await.unwrap().status, 204);
+    let spans = collector.attempt();
+    let (job, asleep) = (named(&spans, "job"), named(&spans, "asleep"));
+    assert_eq!(asleep.parent_span_id, job.span_id);
+    assert_eq!(attributes(&asleep.attributes)["milliseconds"], 1);
+
+    let line = |message: &str| {
+        let lines = process.lines.iter();
+        lines.into_iter().find(|line| line["message"].as_str().unwrap().contains(message)).unwrap()
+    };
+    let lines = [line("begun"), line("slept"), line("done, 204")];
+    for line in &lines {
+        for (name, value) in [
+            ("logging.googleapis.com/trace", json!(format!("projects/example/traces/{TRACE}"))),
+            ("logging.googleapis.com/spanId", json!(hex(&spans[0].span_id))),
+            ("logging.googleapis.com/trace_sampled", json!(true)),
+        ] {
+            assert_eq!(line[name], value, "{line}");
+        }
+        let labels = &line["logging.googleapis.com/labels"];
+        assert_eq!((&labels["sender"], &labels["job"]), (&json!("tasks"), &json!("sleep")));
+    }
+    let long = lines[1]["long"].as_str().unwrap();
+    assert!(long.ends_with("… [cut]") && long.len() < 40_000, "{}", long.len());
+    process.terminate();
+    assert!(process.ended().0.success());
+}
