@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::clock::off;
+
 /// What went wrong. No variant ever holds a token, a key or an assertion.
 ///
 /// It can be cloned, since all who wait for one fetch hear of the same fault.
@@ -207,26 +209,9 @@ fn clock(behind_secs: Option<i64>) -> String {
     })
 }
 
-/// How far a clock is off, such as "7 minutes behind".
-fn off(behind_secs: i64) -> String {
-    let direction = if behind_secs < 0 { "ahead of" } else { "behind" };
-    match behind_secs.unsigned_abs() {
-        secs if secs < 120 => format!("{secs} seconds {direction}"),
-        secs if secs < 2 * 3600 => format!("{} minutes {direction}", secs / 60),
-        secs => format!("{} hours {direction}", secs / 3600),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clock_is_off_in_words() {
-        assert_eq!(off(90), "90 seconds behind");
-        assert_eq!(off(-420), "7 minutes ahead of");
-        assert_eq!(off(86_400), "24 hours behind");
-    }
 
     #[test]
     fn every_fault_is_one_line_with_a_remedy() {

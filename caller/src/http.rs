@@ -8,7 +8,9 @@ use std::{
 use aws_lc_rs::rand;
 use bytes::Bytes;
 use jiff::fmt::rfc2822::DateTimeParser;
-use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode, header::DATE, redirect};
+use reqwest::{
+    Client, ClientBuilder, Method, RequestBuilder, StatusCode, Url, header::DATE, redirect,
+};
 
 use crate::error::Error;
 
@@ -70,20 +72,25 @@ pub(crate) fn is_transient(status: u16) -> bool {
 }
 
 impl Transport {
-    /// Sends what `build` makes, up to three times while the fault is of the passing kind, with pauses that grow and
-    /// are of random length, so that those who failed together do not come back together.
+    /// Sends a request to `url` with what `complete` adds to it, up to three times while the fault is of the passing
+    /// kind, with pauses that grow and are of random length, so that those who failed together do not come back
+    /// together.
     ///
     /// # Errors
-    /// [`Error::NoAnswer`], [`Error::Client`].
+    /// [`Error::NoAnswer`], [`Error::Client`], [`Error::Url`].
     pub(crate) async fn send(
         &self,
         whither: Whither,
-        build: impl Fn(&Client) -> RequestBuilder,
+        method: Method,
+        url: &str,
+        complete: impl Fn(RequestBuilder) -> RequestBuilder,
     ) -> Result<Reply, Error> {
         let client = self.client(whither).await?;
+        let url = parsed(url)?;
         let (mut tried, mut may_have_happened) = (0, false);
         loop {
-            let reply = once(whither, build(client), may_have_happened).await;
+            let request = complete(client.request(method.clone(), url.clone()));
+            let reply = once(whither, &url, request, may_have_happened).await;
             tried += 1;
             let (again, is_unsent) = match &reply {
                 // Whoever is told to come later was not served.
@@ -107,8 +114,9 @@ impl Transport {
     /// Why it is none.
     pub(crate) async fn finds_metadata_server(&self, url: &str) -> Result<(), String> {
         let client = self.client(Whither::Metadata).await.map_err(|error| error.to_string())?;
-        let request = client.get(url).header("metadata-flavor", "Google");
-        match once(Whither::Metadata, request.timeout(PRESENCE_TIMEOUT), false).await {
+        let url = parsed(url).map_err(|error| error.to_string())?;
+        let request = client.get(url.clone()).header("metadata-flavor", "Google");
+        match once(Whither::Metadata, &url, request.timeout(PRESENCE_TIMEOUT), false).await {
             Ok(reply) if reply.is_metadata => Ok(()),
             // Whoever else has this address, on a strange network, is not believed.
             Ok(_) => Err("what answers there is something else".to_owned()),
@@ -156,23 +164,18 @@ struct Fault {
 
 async fn once(
     whither: Whither,
+    url: &Url,
     request: RequestBuilder,
     may_have_happened: bool,
 ) -> Result<Reply, Fault> {
-    let (client, request) = request.build_split();
-    let request = request.map_err(|_| Fault {
-        may_pass: false,
-        is_unsent: true,
-        error: Error::Url { given: "an address from the environment or a file".to_owned() },
-    })?;
-    let url = without_query(request.url());
+    let url = without_query(url);
     let failed = |error: &reqwest::Error| Fault {
         // A metadata server that takes no connection, or does not answer, is none.
         may_pass: whither == Whither::Google || !(error.is_connect() || error.is_timeout()),
         is_unsent: error.is_connect(),
         error: Error::NoAnswer { url: url.clone(), reason: last_cause(error) },
     };
-    let mut response = client.execute(request).await.map_err(|error| failed(&error))?;
+    let mut response = request.send().await.map_err(|error| failed(&error))?;
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| failed(&error))? {
         if body.len() + chunk.len() > MOST_BYTES {
@@ -215,8 +218,14 @@ impl Reply {
     }
 }
 
+/// An address from the environment or a file.
+fn parsed(url: &str) -> Result<Url, Error> {
+    let fault = || Error::Url { given: oidc::shown(url) };
+    Url::parse(url).ok().filter(|url| url.has_host()).ok_or_else(fault)
+}
+
 /// A URL as it may be shown: queries can have what nobody should read.
-fn without_query(url: &reqwest::Url) -> String {
+fn without_query(url: &Url) -> String {
     let mut url = url.clone();
     url.set_query(None);
     url.to_string()

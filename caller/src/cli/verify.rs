@@ -81,11 +81,7 @@ fn token(argument: &str) -> Result<String, Fault> {
 
 fn print(explanation: &Explanation, behind_secs: Option<i64>, json: bool) -> io::Result<()> {
     let clock = behind_secs.map(|secs| {
-        let direction = if secs < 0 { "ahead of" } else { "behind" };
-        format!(
-            "this machine's clock is {} s {direction} that of the keys' server",
-            secs.unsigned_abs()
-        )
+        format!("this machine's clock is {} that of the keys' server", caller::clock::off(secs))
     });
     if json {
         let checks: Vec<_> = explanation

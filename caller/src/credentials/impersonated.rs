@@ -7,7 +7,7 @@ use std::{sync::Arc, time::SystemTime};
 use futures_util::FutureExt;
 use jiff::Timestamp;
 use reqwest::{
-    StatusCode,
+    Method, RequestBuilder, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
@@ -88,11 +88,11 @@ impl Impersonated {
         let token = self.base_token.get().await?;
         let url = format!("{}/v1/{}:{verb}", self.url, resource(&self.account));
         let body = bytes::Bytes::from(ask.to_string());
-        let build = |client: &reqwest::Client| {
-            let request = client.post(&url).header(AUTHORIZATION, token.header());
+        let complete = |request: RequestBuilder| {
+            let request = request.header(AUTHORIZATION, token.header());
             request.header(CONTENT_TYPE, "application/json").body(body.clone())
         };
-        let reply = transport.send(Whither::Google, build).await?;
+        let reply = transport.send(Whither::Google, Method::POST, &url, complete).await?;
         if reply.status != StatusCode::OK {
             if reply.status == StatusCode::UNAUTHORIZED {
                 self.base_token.forget(&token);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::header::CONTENT_TYPE;
+use reqwest::{Method, RequestBuilder, header::CONTENT_TYPE};
 use serde::Deserialize;
 
 use super::{
@@ -143,11 +143,10 @@ pub(super) async fn post_form(
     let pairs: Vec<String> =
         fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
     let form = bytes::Bytes::from(pairs.join("&"));
-    let build = |client: &reqwest::Client| {
-        let request = client.post(url).header(CONTENT_TYPE, "application/x-www-form-urlencoded");
-        request.body(form.clone())
+    let complete = |request: RequestBuilder| {
+        request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone())
     };
-    transport.send(Whither::Google, build).await
+    transport.send(Whither::Google, Method::POST, url, complete).await
 }
 
 impl Granted {

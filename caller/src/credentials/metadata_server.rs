@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use reqwest::StatusCode;
+use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
 
@@ -77,8 +77,8 @@ impl MetadataServer {
             })
             .await?;
         let url = format!("http://{}/{ACCOUNT}/{path}", self.host);
-        let build = |client: &reqwest::Client| client.get(&url).header("metadata-flavor", "Google");
-        let reply = transport.send(Whither::Metadata, build).await?;
+        let complete = |request: RequestBuilder| request.header("metadata-flavor", "Google");
+        let reply = transport.send(Whither::Metadata, Method::GET, &url, complete).await?;
         match reply.status {
             StatusCode::OK => Ok(reply),
             StatusCode::NOT_FOUND => {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use futures_util::FutureExt;
 use reqwest::{
-    StatusCode,
+    RequestBuilder, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde_json::json;
@@ -84,11 +84,13 @@ impl Enqueuer {
     async fn create(&self, body: &bytes::Bytes) -> Result<Reply, EnqueueError> {
         let this = &self.0;
         let token = this.access_token.get().await?;
-        let build = |client: &reqwest::Client| {
-            let request = client.post(&this.url).header(AUTHORIZATION, token.header());
+        let complete = |request: RequestBuilder| {
+            let request = request.header(AUTHORIZATION, token.header());
             request.header(CONTENT_TYPE, "application/json").body(body.clone())
         };
-        let reply = this.credentials.transport().send(Whither::Google, build).await?;
+        let transport = this.credentials.transport();
+        let reply =
+            transport.send(Whither::Google, reqwest::Method::POST, &this.url, complete).await?;
         if reply.status == StatusCode::UNAUTHORIZED {
             this.access_token.forget(&token);
         }

@@ -118,9 +118,7 @@ async fn a_task_is_enqueued_and_done() {
     let lab = Lab::start().await;
     let queue = lab.create_queue().await;
     lab.bind(CALLER).await;
-    let machine = format!("serviceAccount:{MACHINE}");
-    lab.grant(&format!("cloudtasks/v2/{queue}"), "roles/cloudtasks.enqueuer", &machine).await;
-    lab.grant_on(CALLER, "roles/iam.serviceAccountUser", &machine).await;
+    lab.let_enqueue(&queue, MACHINE).await;
     let url = format!("{}/tasks/send-receipt", lab.url);
     let receipt = json!({"order": "A-1001", "email": "ada@example.com"}).to_string();
     let enqueue = async |queue: &[&str], more: &[&str]| {
@@ -245,11 +243,9 @@ async fn every_command_has_its_help_and_every_shell_its_completions() {
 async fn each_line_of_the_readme_s_table_does_what_it_stands_for() {
     let lab = Lab::start().await;
     let queue = lab.create_queue().await;
+    lab.let_enqueue(&queue, MACHINE).await;
     let machine = format!("serviceAccount:{MACHINE}");
-    lab.grant(&format!("cloudtasks/v2/{queue}"), "roles/cloudtasks.enqueuer", &machine).await;
-    for role in ["roles/iam.serviceAccountUser", "roles/iam.serviceAccountOpenIdTokenCreator"] {
-        lab.grant_on(CALLER, role, &machine).await;
-    }
+    lab.grant_on(CALLER, "roles/iam.serviceAccountOpenIdTokenCreator", &machine).await;
     lab.bind(CALLER).await;
     lab.bind(MACHINE).await;
     let key_file = lab.key_file(CALLER).await;

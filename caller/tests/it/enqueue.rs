@@ -19,8 +19,7 @@ const ACT_AS: &str = "roles/iam.serviceAccountUser";
 async fn enqueuer(lab: &Lab) -> Enqueuer {
     let queue = lab.create_queue().await;
     lab.bind(CALLER).await;
-    lab.grant(&format!("cloudtasks/v2/{queue}"), ENQUEUER, &member()).await;
-    lab.grant_on(CALLER, ACT_AS, &member()).await;
+    lab.let_enqueue(&queue, CALLER).await;
     of_caller(lab).await
 }
 

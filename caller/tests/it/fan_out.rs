@@ -115,9 +115,7 @@ async fn a_tick_ends_in_one_done_record_a_tenant_and_a_second_one_enqueues_nothi
     let lab = Lab::start().await;
     let queue = lab.create_queue().await;
     lab.bind(CALLER).await;
-    let machine = format!("serviceAccount:{MACHINE}");
-    lab.grant(&format!("cloudtasks/v2/{queue}"), "roles/cloudtasks.enqueuer", &machine).await;
-    lab.grant_on(CALLER, "roles/iam.serviceAccountUser", &machine).await;
+    lab.let_enqueue(&queue, MACHINE).await;
     let process = Process::start(&lab, &queue);
     lab.emulator.put_behind("receiver", &process.url);
     let token = lab.emulator.token(&lab.url, CALLER).await.unwrap();

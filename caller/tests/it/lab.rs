@@ -141,6 +141,13 @@ impl Lab {
         self.grant(&path, role, member).await;
     }
 
+    /// Lets an account create tasks in a queue that carry the caller's token.
+    pub(crate) async fn let_enqueue(&self, queue: &str, account: &str) {
+        let member = format!("serviceAccount:{account}");
+        self.grant(&format!("cloudtasks/v2/{queue}"), "roles/cloudtasks.enqueuer", &member).await;
+        self.grant_on(CALLER, "roles/iam.serviceAccountUser", &member).await;
+    }
+
     /// Lets an account call the receiver through the front end.
     pub(crate) async fn bind(&self, account: &str) {
         let path = "run/v1/projects/demo-project/locations/us-central1/services/receiver";
