@@ -14,7 +14,7 @@
 //! - [`record`]: the one log entry of an attempt; `trace_context` reads the trace that it belongs to.
 //! - [`server`]: routes, middleware, bind, run, drain.
 //! - [`config`]: every setting, read once, all faults together.
-//! - [`telemetry`]: log lines in Cloud Logging's format.
+//! - [`telemetry`]: log lines in Cloud Logging's format, traces and metrics; `metadata_server` knows project and tokens.
 //! - [`command`]: the command line of the binary.
 
 pub mod jobs;
@@ -40,6 +40,8 @@ pub mod dedup;
 pub mod record;
 
 mod trace_context;
+
+mod metadata_server;
 
 pub mod server;
 

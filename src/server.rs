@@ -30,6 +30,7 @@ use crate::{
     dispatch::{InFlight, Route, Shared, dispatch},
     guard,
     job_table::Jobs,
+    metadata_server::MetadataServer,
     record::{self, Records},
     telemetry::handle::Telemetry,
 };
@@ -68,6 +69,9 @@ impl Server {
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
 
+        if config.about.service.is_some() && config.about.project.id().is_none() {
+            config.about.project.find(MetadataServer::at(&config.metadata_host));
+        }
         let shared = Arc::new(Shared {
             in_flight: InFlight::default(),
             permits: Arc::new(Semaphore::new(config.max_in_flight as usize)),

@@ -65,6 +65,7 @@
 //! - `checks`: every claim check, shared by verified and unverified tokens.
 //! - `keys`: the issuer's keys, their freshness, and the one fetch at a time.
 //! - `verified`: the cache of tokens that have passed.
+//! - `notes`: what a verification took, for a trace.
 //! - `reason`: why a token is refused; one table.
 //! - `refusal`: the error that carries a reason, and what may be said beside it.
 //! - `limits`: the numbers, with their defaults.
@@ -89,6 +90,8 @@ mod keys;
 
 mod verified;
 
+mod notes;
+
 mod reason;
 
 mod refusal;
@@ -103,6 +106,7 @@ pub use checks::now_unix_secs;
 pub use claims::{Claims, UnverifiedClaims};
 pub use keys::KeysStatus;
 pub use limits::Limits;
+pub use notes::Notes;
 pub use policy::{Callers, Policy, PolicyError};
 pub use profile::{Algorithm, Profile};
 pub use reason::{Kind, Reason};

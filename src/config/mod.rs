@@ -78,6 +78,8 @@ pub struct Config {
     pub log_level: LevelFilter,
     /// What every record carries.
     pub about: About,
+    /// The metadata server: `host` or `host:port`.
+    pub(crate) metadata_host: String,
     /// Where traces and metrics go; `None` where nowhere.
     pub(crate) telemetry: Option<telemetry::TelemetryConfig>,
     /// The settings of each sender that has a job.
@@ -170,7 +172,7 @@ impl Config {
         let log_level = reader.parsed("LOG_LEVEL", LevelFilter::INFO, values::level());
         let request_timeout = reader.parsed("REQUEST_TIMEOUT", REQUEST_TIMEOUT, values::duration());
         let about = About {
-            project: reader.optional("GOOGLE_CLOUD_PROJECT", values::text()),
+            project: reader.optional("GOOGLE_CLOUD_PROJECT", values::text()).into(),
             service: reader.optional("K_SERVICE", values::text()),
             revision: reader.optional("K_REVISION", values::text()),
             attributes: reader
@@ -180,7 +182,9 @@ impl Config {
                 .collect(),
         };
 
-        let telemetry = telemetry::read(&mut reader, &about);
+        let metadata_host =
+            reader.parsed("GCE_METADATA_HOST", METADATA_HOST.to_owned(), values::text());
+        let telemetry = telemetry::read(&mut reader, &about, &metadata_host);
         let mut guards = Guards::read(&mut reader, host, about.service.is_some());
         let mut settings = BTreeMap::new();
         let mut deadlines = Vec::new();
@@ -231,6 +235,7 @@ impl Config {
             log_format,
             log_level,
             about,
+            metadata_host,
             telemetry,
             senders: settings,
             verifiers,
@@ -239,6 +244,10 @@ impl Config {
         })
     }
 }
+
+/// The metadata server by its address, which needs no name server
+/// (<https://cloud.google.com/compute/docs/metadata/querying-metadata>).
+const METADATA_HOST: &str = "169.254.169.254";
 
 /// A variable of the process's environment.
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]

@@ -1,8 +1,11 @@
-//! OpenTelemetry's own variables, and two beside them
+//! OpenTelemetry's own variables, and three beside them
 //! (<https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/>,
 //! <https://opentelemetry.io/docs/specs/otel/protocol/exporter/>).
 
 use std::{collections::BTreeMap, time::Duration};
+
+use actix_web::http::Uri;
+use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use super::{
     reader::Reader,
@@ -28,6 +31,8 @@ pub(crate) struct TelemetryConfig {
     pub(crate) interval: Duration,
     /// How long an answer waits at most until the spans of its attempt are handed over: `TELEMETRY_WAIT`.
     pub(crate) wait: Duration,
+    /// The metadata server, for the access tokens of what goes to Google.
+    pub(crate) metadata_host: String,
 }
 
 /// Where one kind goes.
@@ -37,6 +42,8 @@ pub(crate) struct Destination {
     /// They may hold a key, so no `Debug` shows them.
     pub(crate) headers: BTreeMap<String, String>,
     pub(crate) timeout: Duration,
+    /// Whether an access token of the service's account goes with it: `TELEMETRY_AUTH`.
+    pub(crate) has_token: bool,
 }
 
 impl std::fmt::Debug for Destination {
@@ -55,7 +62,11 @@ pub(crate) struct Sampler {
 }
 
 /// Reads all of it; `None` where nothing is to be exported.
-pub(super) fn read(reader: &mut Reader<'_>, about: &About) -> Option<TelemetryConfig> {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    about: &About,
+    metadata_host: &str,
+) -> Option<TelemetryConfig> {
     let is_disabled = reader.optional("OTEL_SDK_DISABLED", boolean()).unwrap_or(false);
     let traces = destination(reader, "TRACES", "v1/traces");
     let metrics = destination(reader, "METRICS", "v1/metrics");
@@ -68,10 +79,20 @@ pub(super) fn read(reader: &mut Reader<'_>, about: &About) -> Option<TelemetryCo
     if let Some(revision) = &about.revision {
         resource.entry("service.version".to_owned()).or_insert_with(|| revision.clone());
     }
-    if let Some(project) = &about.project {
+    let mut say = |name: &str, value: &str| {
+        resource.entry(name.to_owned()).or_insert_with(|| value.to_owned());
+    };
+    if let Some(project) = about.project.id() {
         // Google's own endpoint asks for it: https://cloud.google.com/trace/docs/migrate-to-otlp-endpoints
-        resource.entry("gcp.project_id".to_owned()).or_insert_with(|| project.clone());
+        say("gcp.project_id", project);
     }
+    if about.service.is_some() {
+        say("cloud.provider", "gcp");
+        // As Google's endpoint knows it: https://cloud.google.com/stackdriver/docs/reference/telemetry/v1.metrics
+        say("cloud.platform", "gcp_cloud_run");
+    }
+    // Without it, what two instances count would be taken for one's.
+    say("service.instance.id", &RandomIdGenerator::default().new_trace_id().to_string());
     let config = TelemetryConfig {
         traces,
         metrics,
@@ -82,6 +103,7 @@ pub(super) fn read(reader: &mut Reader<'_>, about: &About) -> Option<TelemetryCo
         queue: reader.optional("OTEL_BSP_MAX_QUEUE_SIZE", values::count()).unwrap_or(4096),
         interval: millis_of(reader, "OTEL_METRIC_EXPORT_INTERVAL", 60_000),
         wait: millis_of(reader, "TELEMETRY_WAIT", 0),
+        metadata_host: metadata_host.to_owned(),
     };
     (!is_disabled && (config.traces.is_some() || config.metrics.is_some())).then_some(config)
 }
@@ -102,11 +124,30 @@ fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Dest
         .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), millis())
         .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", millis()));
     let url = own.or_else(|| base.map(|base| format!("{}/{path}", base.trim_end_matches('/'))))?;
+    let has_token = has_token(reader, &url);
     exporter.unwrap_or(true).then(|| Destination {
         url,
         headers,
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
+        has_token,
     })
+}
+
+/// Whether an access token goes along. One in the clear would be anybody's.
+fn has_token(reader: &mut Reader<'_>, url: &str) -> bool {
+    let wanted = reader.optional("TELEMETRY_AUTH", auth());
+    let Some(url) = url.parse::<Uri>().ok() else { return false };
+    let has_token = wanted.unwrap_or(url.host() == Some("telemetry.googleapis.com"));
+    let is_near = matches!(url.host(), Some("localhost" | "127.0.0.1" | "[::1]"));
+    if has_token && url.scheme_str() != Some("https") && !is_near {
+        reader.fault(
+            "TELEMETRY_AUTH",
+            Some("google"),
+            "an https endpoint, since an access token goes with what is sent",
+            "use one, or a collector beside the service and TELEMETRY_AUTH=none",
+        );
+    }
+    has_token
 }
 
 fn sampler(reader: &mut Reader<'_>) -> Sampler {
@@ -152,6 +193,19 @@ fn exporter() -> Value<bool> {
             _ => None,
         },
         show: |is_on| if *is_on { "otlp".to_owned() } else { "none".to_owned() },
+    }
+}
+
+/// Whether it is Google's.
+fn auth() -> Value<bool> {
+    Value {
+        expected: "google or none",
+        parse: |text| match text {
+            "google" => Some(true),
+            "none" => Some(false),
+            _ => None,
+        },
+        show: |is_google| if *is_google { "google".to_owned() } else { "none".to_owned() },
     }
 }
 

@@ -33,13 +33,6 @@ impl Context<'_> {
         self.deadline_chain(&mut warnings);
         self.platform_guards(&mut warnings);
         self.memory_dedup(&mut warnings);
-        if self.about.project.is_none() && self.about.service.is_some() {
-            warnings.push(
-                "GOOGLE_CLOUD_PROJECT is not set: records name no trace, so they do not stand under their requests in \
-                 Cloud Logging; set it to the project's id"
-                    .to_owned(),
-            );
-        }
         warnings
     }
 

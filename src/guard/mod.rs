@@ -11,7 +11,7 @@ use actix_web::{
     http::header::{AUTHORIZATION, HeaderMap, HeaderName},
     middleware::Next,
 };
-use oidc::{Callers, Claims, Policy, Profile, Refusal, UnverifiedClaims, Verifier};
+use oidc::{Callers, Claims, Notes, Policy, Profile, Refusal, UnverifiedClaims, Verifier};
 
 use crate::{answer::answer, dispatch::Route, outcome::Outcome, record::Attempt};
 
@@ -127,7 +127,7 @@ pub(crate) enum ProxyProof {
 }
 
 impl Guard {
-    /// Proves who sent a request with these headers, and notes whether its token had passed before.
+    /// Proves who sent a request with these headers, and notes what that took.
     ///
     /// # Errors
     ///
@@ -135,17 +135,17 @@ impl Guard {
     pub(crate) async fn admit(
         &self,
         headers: &HeaderMap,
-        is_remembered: &mut bool,
+        notes: &mut Notes,
     ) -> Result<Caller, Refusal> {
         match self {
             Guard::Verify { verifier, policy } => {
                 let token = platform::bearer(headers, &AUTHORIZATION)?;
-                let claims = verifier.verify_noting(token, policy, is_remembered).await?;
+                let claims = verifier.verify_noting(token, policy, notes).await?;
                 Ok(Caller(Proof::Verified(claims)))
             }
             Guard::Iap { verifier, policy } => {
                 let assertion = platform::single(headers, &platform::IAP_ASSERTION)?;
-                let claims = verifier.verify_noting(assertion, policy, is_remembered).await?;
+                let claims = verifier.verify_noting(assertion, policy, notes).await?;
                 Ok(Caller(Proof::Verified(claims)))
             }
             Guard::Platform { identity, profile, audiences, callers } => {
@@ -153,7 +153,7 @@ impl Guard {
                     Identity::Header { name, proof } => {
                         if let ProxyProof::Token { verifier, policy } = proof {
                             let token = platform::bearer(headers, &AUTHORIZATION)?;
-                            verifier.verify_noting(token, policy, is_remembered).await?;
+                            verifier.verify_noting(token, policy, notes).await?;
                         }
                         platform::from_header(headers, name)?
                     }
@@ -183,9 +183,9 @@ pub(crate) async fn enforce<B: MessageBody + 'static>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let attempt = Attempt::of(&request);
-    let (begun, mut is_remembered) = (attempt.now(), false);
-    let admitted = route.guard.admit(request.headers(), &mut is_remembered).await;
-    attempt.has_verified(begun, is_remembered);
+    let (begun, mut notes) = (attempt.now(), Notes::default());
+    let admitted = route.guard.admit(request.headers(), &mut notes).await;
+    attempt.has_verified(begun, notes);
     match admitted {
         Ok(caller) => {
             attempt.admitted(caller);

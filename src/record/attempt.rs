@@ -13,7 +13,7 @@ use actix_web::{
     http::{Method, StatusCode},
 };
 use jiff::Timestamp;
-use oidc::Refusal;
+use oidc::{Notes, Refusal};
 use opentelemetry::{
     Context,
     trace::{FutureExt, TraceContextExt},
@@ -74,7 +74,7 @@ pub(super) struct State {
     pub(super) is_written: bool,
     pub(super) duration_ms: f64,
     pub(super) own: Option<OwnSpan>,
-    pub(super) verification: Option<(Span, bool)>,
+    pub(super) verification: Option<(Span, Notes)>,
     pub(super) claim: Option<Span>,
     pub(super) run: Option<Span>,
 }
@@ -132,9 +132,9 @@ impl Attempt {
     }
 
     /// The caller was proved, or not, from then till now.
-    pub(crate) fn has_verified(&self, begun: Option<Instant>, is_remembered: bool) {
+    pub(crate) fn has_verified(&self, begun: Option<Instant>, notes: Notes) {
         if let Some(span) = Span::since(begun) {
-            self.state().verification = Some((span, is_remembered));
+            self.state().verification = Some((span, notes));
         }
     }
 
@@ -166,9 +166,7 @@ impl Attempt {
         let state = self.state.try_lock().ok()?;
         let trace = Trace::of(&state, self);
         Some(Marks {
-            trace: trace
-                .as_ref()
-                .and_then(|one| one.name(self.route.records.about.project.as_deref())),
+            trace: trace.as_ref().and_then(|one| one.name(self.route.records.about.project.id())),
             span_id: trace.as_ref().and_then(Trace::span_id),
             is_sampled: trace.map(|trace| trace.is_sampled),
             sender: self.route.sender,

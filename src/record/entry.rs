@@ -206,7 +206,7 @@ pub(super) fn write(line: &mut Vec<u8>, state: &State, attempt: &Attempt, about:
     let sender = attempt.route.sender;
     let trace = Trace::of(state, attempt);
     let refusal = state.refusal.as_ref();
-    let project = about.project.as_deref();
+    let project = about.project.id();
     // Once for the message and once for the field.
     let job = &*state.job();
     let id = state.id.as_ref().map(|id| cut(&id.to_string(), 2 * MAX_CHARS).into_owned());

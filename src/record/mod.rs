@@ -6,6 +6,8 @@ pub(crate) mod current;
 
 mod entry;
 
+mod project;
+
 mod telemetry;
 
 mod text;
@@ -21,6 +23,7 @@ use actix_web::{
 
 pub(crate) use self::attempt::{Attempt, DedupNote};
 use self::attempt::{State, Watch};
+pub use self::project::Project;
 use crate::dispatch::Route;
 
 /// Where records go, and what all of them carry.
@@ -49,8 +52,9 @@ pub enum Format {
 /// What every record carries of the service it is from.
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    /// `GOOGLE_CLOUD_PROJECT`: without it a trace cannot be named in full, so none is.
-    pub project: Option<String>,
+    /// `GOOGLE_CLOUD_PROJECT`, else what the metadata server of Cloud Run says: until it is known no trace can be named in
+    /// full, so none is.
+    pub project: Project,
     /// `K_SERVICE`.
     pub service: Option<String>,
     /// `K_REVISION`.

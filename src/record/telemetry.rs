@@ -13,7 +13,7 @@ use crate::{
     outcome::{Outcome, Reasoning},
     senders::{Origin, Sender},
     telemetry::{
-        metrics::Measured,
+        metrics::{Measured, STUCK_FROM},
         spans::{OwnSpan, Spanned},
     },
 };
@@ -35,6 +35,8 @@ pub(super) fn write(state: &State, attempt: &Attempt) {
             lag_secs: state.first_due.map(|due| attempt.received.duration_since(due).as_secs_f64()),
             body_bytes: state.request_bytes,
             is_duplicate: matches!(outcome, Outcome::Duplicate),
+            is_stuck: !status.is_success()
+                && state.attempt.is_some_and(|number| number >= STUCK_FROM),
         });
     }
     if let Some(own) = state.own.as_ref().filter(|own| telemetry.keeps(own, outcome.has_failed())) {
@@ -52,24 +54,32 @@ fn spans(
     let at = |moment: Instant| {
         SystemTime::from(attempt.received) + moment.saturating_duration_since(attempt.started)
     };
-    let child = |name: &'static str, span_id: u64, span: Span, attributes: Vec<KeyValue>| {
+    let child_of = |within: u64, name: &'static str, span_id, span: Span, attributes| {
         own.data(Spanned {
             name: name.into(),
             kind: SpanKind::Internal,
             span_id,
-            within: Some(own.span_id),
+            within: Some(within),
             start: at(span.begun),
             end: at(span.ended),
             attributes,
             status: Status::Unset,
         })
     };
-    let mut spans = Vec::with_capacity(4);
+    let child =
+        |name, span_id, span, attributes| child_of(own.span_id, name, span_id, span, attributes);
+    let mut spans = Vec::with_capacity(5);
     spans.push(own.data(server(own, state, attempt, outcome, status, at(Instant::now()))));
-    if let Some((span, is_remembered)) = state.verification {
-        let attributes = vec![KeyValue::new("token.remembered", is_remembered)];
+    if let Some((span, notes)) = state.verification {
+        let attributes = vec![KeyValue::new("token.remembered", notes.is_remembered)];
         // Ids beside the two that were chosen: nobody else has to know them.
-        spans.push(child("verify", own.span_id ^ 1, span, attributes));
+        let span_id = own.span_id ^ 1;
+        spans.push(child("verify", span_id, span, attributes));
+        if let Some((begun, ended)) = notes.waited_for_keys {
+            // The fetch is the service's, and one for all who wait: what is the attempt's is the waiting.
+            let span = Span { begun, ended };
+            spans.push(child_of(span_id, "wait for keys", own.span_id ^ 3, span, Vec::new()));
+        }
     }
     if let Some(span) = state.claim {
         spans.push(child("claim", own.span_id ^ 2, span, Vec::new()));

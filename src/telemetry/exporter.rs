@@ -17,12 +17,16 @@ use opentelemetry_sdk::{
     Resource,
     trace::{SpanData, SpanExporter as _},
 };
+use reqwest::{StatusCode, header::AUTHORIZATION};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, timeout},
 };
 
-use crate::config::telemetry::{Destination, TelemetryConfig};
+use crate::{
+    config::telemetry::{Destination, TelemetryConfig},
+    metadata_server::MetadataServer,
+};
 
 /// How many spans go in one request.
 const BATCH: usize = 512;
@@ -58,8 +62,7 @@ impl Exporter {
             None => None,
         };
         let delay = config.delay;
-        let metrics_timeout = config.metrics.as_ref().map(|metrics| metrics.timeout);
-        let client = SameThread::new(metrics_timeout.unwrap_or_default());
+        let client = config.metrics.as_ref().map(|metrics| SameThread::new(metrics, config));
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
@@ -106,7 +109,7 @@ fn span_exporter(
 ) -> Result<SpanExporter, String> {
     let mut exporter = SpanExporter::builder()
         .with_http()
-        .with_http_client(SameThread::new(destination.timeout))
+        .with_http_client(SameThread::new(destination, config))
         .with_protocol(Protocol::HttpBinary)
         .with_endpoint(&destination.url)
         .with_headers(destination.headers.clone().into_iter().collect())
@@ -131,11 +134,12 @@ async fn serve(
     mut queue: mpsc::Receiver<Vec<SpanData>>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     exporter: Option<SpanExporter>,
-    client: SameThread,
+    client: Option<SameThread>,
     delay: Duration,
 ) {
     let mut waiting: Vec<SpanData> = Vec::new();
     let mut due: Option<Instant> = None;
+    let mut is_failing = false;
     loop {
         let is_due = async {
             match due {
@@ -150,12 +154,12 @@ async fn serve(
                     while let Ok(spans) = queue.try_recv() {
                         waiting.extend(spans);
                     }
-                    export(exporter.as_ref(), &mut waiting).await;
+                    export(exporter.as_ref(), &mut waiting, &mut is_failing).await;
                     due = None;
                     let _ = done.send(());
                 }
                 Some(Order::Send(request, answer)) => {
-                    let client = client.clone();
+                    let Some(client) = client.clone() else { continue };
                     // Beside the spans: neither waits for the other.
                     tokio::spawn(async move {
                         let _ = answer.send(client.send_bytes(*request).await);
@@ -171,24 +175,37 @@ async fn serve(
                 None => return,
             },
             () = is_due => {
-                export(exporter.as_ref(), &mut waiting).await;
+                export(exporter.as_ref(), &mut waiting, &mut is_failing).await;
                 due = None;
             }
         }
         if waiting.len() >= BATCH {
-            export(exporter.as_ref(), &mut waiting).await;
+            export(exporter.as_ref(), &mut waiting, &mut is_failing).await;
             due = None;
         }
     }
 }
 
-/// What cannot be handed over is let go of: there is always more to come.
-async fn export(exporter: Option<&SpanExporter>, waiting: &mut Vec<SpanData>) {
+/// What cannot be handed over is let go of: there is always more to come. It is said once, until it goes well again.
+async fn export(
+    exporter: Option<&SpanExporter>,
+    waiting: &mut Vec<SpanData>,
+    is_failing: &mut bool,
+) {
     let spans = std::mem::take(waiting);
-    if let (Some(exporter), false) = (exporter, spans.is_empty())
-        && let Err(error) = exporter.export(spans).await
-    {
-        tracing::debug!(error = %error, "spans could not be handed over");
+    let (Some(exporter), false) = (exporter, spans.is_empty()) else { return };
+    match exporter.export(spans).await {
+        Ok(()) => *is_failing = false,
+        Err(error) if *is_failing => {
+            tracing::debug!(error = %error, "spans could not be handed over");
+        }
+        Err(error) => {
+            *is_failing = true;
+            tracing::warn!(
+                error = %error,
+                "spans could not be handed over, and are lost until a collector takes them"
+            );
+        }
     }
 }
 
@@ -197,11 +214,18 @@ async fn export(exporter: Option<&SpanExporter>, waiting: &mut Vec<SpanData>) {
 struct SameThread {
     client: Arc<OnceLock<reqwest::Client>>,
     timeout: Duration,
+    /// Where the access tokens are from that go along, if any do.
+    tokens: Option<Arc<MetadataServer>>,
 }
 
 impl SameThread {
-    fn new(timeout: Duration) -> SameThread {
-        SameThread { client: Arc::default(), timeout }
+    fn new(destination: &Destination, config: &TelemetryConfig) -> SameThread {
+        let tokens = || Arc::new(MetadataServer::at(&config.metadata_host));
+        SameThread {
+            client: Arc::default(),
+            timeout: destination.timeout,
+            tokens: destination.has_token.then(tokens),
+        }
     }
 
     fn client(&self) -> Result<&reqwest::Client, HttpError> {
@@ -222,8 +246,14 @@ impl fmt::Debug for SameThread {
 
 #[async_trait::async_trait]
 impl HttpClient for SameThread {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        if let Some(tokens) = &self.tokens {
+            request.headers_mut().insert(AUTHORIZATION, tokens.authorization().await?);
+        }
         let mut answer = self.client()?.execute(request.try_into()?).await?;
+        if let (StatusCode::UNAUTHORIZED, Some(tokens)) = (answer.status(), &self.tokens) {
+            tokens.forget().await;
+        }
         let (status, headers) = (answer.status(), answer.headers().clone());
         let mut body = Vec::new();
         while let Some(part) = answer.chunk().await? {

@@ -21,8 +21,9 @@ use crate::{
 };
 
 /// What each metric is called, for dashboards and alerts; tests hold those to this list.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     INVOCATIONS,
+    STUCK,
     DURATION,
     LAG,
     BODY_SIZE,
@@ -36,6 +37,7 @@ pub const NAMES: [&str; 11] = [
 ];
 
 const INVOCATIONS: &str = "invocation.count";
+const STUCK: &str = "invocation.stuck";
 const DURATION: &str = "invocation.duration";
 const LAG: &str = "invocation.lag";
 const BODY_SIZE: &str = "invocation.body.size";
@@ -47,9 +49,22 @@ const TOKENS_REMEMBERED: &str = "tokens.remembered";
 const DUPLICATES: &str = "invocation.duplicates";
 const SPANS_DROPPED: &str = "telemetry.spans.dropped";
 
+/// What the labels are called. A job's is not `job`, since that is the service's own in Google's managed Prometheus
+/// (<https://cloud.google.com/stackdriver/docs/reference/telemetry/v1.metrics>).
+pub const LABELS: [&str; 4] = [SENDER, JOB, OUTCOME, REASON];
+
+const SENDER: &str = "sender";
+const JOB: &str = "job_name";
+const OUTCOME: &str = "outcome";
+const REASON: &str = "reason";
+
+/// From which attempt on one that comes back counts as stuck.
+pub const STUCK_FROM: u32 = 10;
+
 /// The instruments that attempts write to.
 pub(crate) struct Metrics {
     invocations: Counter<u64>,
+    stuck: Counter<u64>,
     duration: Histogram<f64>,
     lag: Histogram<f64>,
     body_size: Histogram<u64>,
@@ -69,6 +84,8 @@ pub(crate) struct Measured<'a> {
     pub(crate) lag_secs: Option<f64>,
     pub(crate) body_bytes: usize,
     pub(crate) is_duplicate: bool,
+    /// Whether the sender has tried often, and will try again.
+    pub(crate) is_stuck: bool,
 }
 
 impl Metrics {
@@ -111,6 +128,11 @@ impl Metrics {
                 .u64_counter(INVOCATIONS)
                 .with_unit("{attempt}")
                 .with_description("Attempts that were answered, by what became of them.")
+                .build(),
+            stuck: meter
+                .u64_counter(STUCK)
+                .with_unit("{attempt}")
+                .with_description("Attempts that failed and come again, from the tenth on.")
                 .build(),
             duration: meter
                 .f64_histogram(DURATION)
@@ -191,10 +213,10 @@ impl Metrics {
 
     /// Adds an attempt.
     pub(crate) fn add(&self, measured: &Measured<'_>) {
-        let sender = KeyValue::new("sender", measured.sender.as_str());
-        let job = KeyValue::new("job", measured.job.unwrap_or("").to_owned());
-        let outcome = KeyValue::new("outcome", measured.outcome);
-        let reason = KeyValue::new("reason", measured.reason.unwrap_or(""));
+        let sender = KeyValue::new(SENDER, measured.sender.as_str());
+        let job = KeyValue::new(JOB, measured.job.unwrap_or("").to_owned());
+        let outcome = KeyValue::new(OUTCOME, measured.outcome);
+        let reason = KeyValue::new(REASON, measured.reason.unwrap_or(""));
         let of_job = [sender, job];
         let [sender, job] = of_job.clone();
         self.invocations.add(1, &[sender, job, outcome, reason]);
@@ -203,6 +225,9 @@ impl Metrics {
             self.lag.record(lag_secs.max(0.0), &of_job);
         }
         self.body_size.record(measured.body_bytes as u64, &of_job);
+        if measured.is_stuck {
+            self.stuck.add(1, &of_job);
+        }
         if measured.is_duplicate {
             self.duplicates.add(1, &of_job);
         }

@@ -1,7 +1,7 @@
 //! What stands in a record, and what never does.
 
 use emulator::{
-    Method,
+    Emulator, Method, Options,
     senders::{pubsub::Push, tasks::Attempt},
 };
 use receiver::{
@@ -11,7 +11,7 @@ use receiver::{
 };
 use serde_json::{Value, json};
 
-use crate::harness::{self, AUDIENCE, MARKER, Seen, Service, TASKS, field, jobs};
+use crate::harness::{self, AUDIENCE, MARKER, PATIENCE, Seen, Service, TASKS, field, jobs};
 
 fn task(name: &str) -> emulator::Delivery {
     Attempt { body: MARKER.into(), ..Attempt::first("receipts", name) }.delivery()
@@ -76,6 +76,34 @@ async fn without_a_project_no_trace_is_named_but_the_span_is() {
     let (_, record) = service.deliver("/tasks/done", &delivery).await;
     assert_eq!(record["logging.googleapis.com/trace"], Value::Null);
     assert_eq!(record["logging.googleapis.com/spanId"], "00f067aa0ba902b7");
+}
+
+#[tokio::test]
+async fn on_cloud_run_the_metadata_server_says_the_project() {
+    let google = Emulator::start(Options::default()).await.unwrap();
+    let changes = [
+        ("GOOGLE_CLOUD_PROJECT", ""),
+        ("K_SERVICE", "receiver"),
+        ("ALLOW_TEST_ISSUER", "1"),
+        ("GCE_METADATA_HOST", &google.url().replace("http://", "")),
+    ];
+    let mut service = Service::with(jobs(&Seen::default()), &changes).await;
+    let found = async {
+        for number in 0.. {
+            let delivery = task(&number.to_string());
+            let delivery =
+                delivery.header("traceparent", &format!("00-{TRACE}-00f067aa0ba902b7-01"));
+            // Answered all the while: the start has not waited for it.
+            let (answer, record) = service.deliver("/tasks/done", &delivery).await;
+            assert_eq!(answer.status, 204);
+            if let Some(trace) = record["logging.googleapis.com/trace"].as_str() {
+                return trace.to_owned();
+            }
+        }
+        unreachable!()
+    };
+    let found = tokio::time::timeout(PATIENCE, found).await.unwrap();
+    assert_eq!(found, format!("projects/demo-project/traces/{TRACE}"));
 }
 
 #[tokio::test]

@@ -98,6 +98,24 @@ fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do()
             "OTEL_EXPORTER_OTLP_ENDPOINT is",
             "an absolute URL",
         ),
+        (
+            &[("TELEMETRY_AUTH", "yes"), ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")],
+            "TELEMETRY_AUTH is",
+            "google or none",
+        ),
+        (
+            &[
+                ("TELEMETRY_AUTH", "google"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://collector:4318"),
+            ],
+            "TELEMETRY_AUTH is \"google\"",
+            "an https endpoint",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://telemetry.googleapis.com")],
+            "TELEMETRY_AUTH is \"google\"",
+            "an https endpoint",
+        ),
         (&[("OTEL_TRACES_SAMPLER", "xray")], "OTEL_TRACES_SAMPLER is", "traceidratio"),
         (&[("OTEL_TRACES_SAMPLER_ARG", "2")], "OTEL_TRACES_SAMPLER_ARG is", "from 0 to 1"),
         (&[("OTEL_TRACES_EXPORTER", "zipkin")], "OTEL_TRACES_EXPORTER is", "otlp or none"),
@@ -262,7 +280,6 @@ fn what_is_doubtful_is_warned_about_with_what_to_do() {
         (&platform, "deploy with --no-allow-unauthenticated"),
         (&[("MAX_INSTANCES", "3")], "DEDUP is memory and MAX_INSTANCES is 3"),
         (&[("K_SERVICE", "orders")], "DEDUP is memory and MAX_INSTANCES is not set"),
-        (&[("K_SERVICE", "orders")], "GOOGLE_CLOUD_PROJECT is not set"),
     ] {
         let warnings = warnings(changes);
         assert!(warnings.iter().any(|found| found.contains(warning)), "{warning}: {warnings:#?}");

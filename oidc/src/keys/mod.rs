@@ -22,7 +22,7 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
-use crate::{limits::Limits, profile::Profile, reason::Reason};
+use crate::{limits::Limits, notes::Notes, profile::Profile, reason::Reason};
 
 use flight::{Flight, Landing, Why};
 pub(crate) use jwks::Key;
@@ -103,7 +103,7 @@ impl Keys {
     ///
     /// [`Reason::UnknownKey`] if the last fetch succeeded and the set lacks the key;
     /// [`Reason::KeysUnavailable`] if that cannot be known now.
-    pub(crate) async fn find(&self, kid: &str) -> Result<Arc<Key>, Reason> {
+    pub(crate) async fn find(&self, kid: &str, notes: &mut Notes) -> Result<Arc<Key>, Reason> {
         let why = match self.look(kid, Instant::now()) {
             (Phase::Fresh, Some(key)) => return Ok(key),
             (Phase::Ageing, Some(key)) => {
@@ -116,10 +116,12 @@ impl Keys {
             (Phase::Stale | Phase::Over, _) => Why::Refresh,
         };
         let mut gave_up_waiting = false;
-        if let Some(mut landed) = self.fetch(why, Instant::now()) {
+        let begun = Instant::now();
+        if let Some(mut landed) = self.fetch(why, begun) {
             // The sender is dropped on landing, which is an `Err` here: nothing is ever sent.
             let waited = timeout(self.shared.limits.join_wait, landed.changed()).await;
             gave_up_waiting = waited.is_err();
+            notes.waited_for_keys = Some((begun.into_std(), Instant::now().into_std()));
         }
         match self.look(kid, Instant::now()) {
             (Phase::Over, _) => Err(Reason::KeysUnavailable),

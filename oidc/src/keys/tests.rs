@@ -16,7 +16,7 @@ fn google(server: &FakeServer) -> Keys {
 /// Keys that have been fetched already.
 async fn warm(server: &FakeServer) -> Keys {
     let keys = google(server);
-    keys.find(KID).await.unwrap();
+    keys.find(KID, &mut Notes::default()).await.unwrap();
     assert_eq!(keys.fetches(), 1);
     keys
 }
@@ -24,7 +24,7 @@ async fn warm(server: &FakeServer) -> Keys {
 /// Looks a key up; gives the result and how long it took.
 async fn timed(keys: &Keys, kid: &str) -> (Result<(), Reason>, Duration) {
     let started = Instant::now();
-    let found = keys.find(kid).await;
+    let found = keys.find(kid, &mut Notes::default()).await;
     (found.map(|_| ()), started.elapsed())
 }
 
@@ -47,7 +47,7 @@ async fn sixty_four_cold_lookups_share_one_fetch() {
     let mut lookups = JoinSet::new();
     for _ in 0..64 {
         let keys = keys.clone();
-        lookups.spawn(async move { keys.find(KID).await.is_ok() });
+        lookups.spawn(async move { keys.find(KID, &mut Notes::default()).await.is_ok() });
     }
     assert!(lookups.join_all().await.into_iter().all(|found| found));
     assert_eq!(keys.fetches(), 1);
@@ -76,7 +76,7 @@ async fn a_cancelled_request_does_not_cancel_the_fetch() {
     let server = FakeServer::good();
     server.delay(SECOND);
     let keys = google(&server);
-    assert!(timeout(SECOND / 2, keys.find(KID)).await.is_err());
+    assert!(timeout(SECOND / 2, keys.find(KID, &mut Notes::default())).await.is_err());
     assert_eq!(timed(&keys, KID).await, (Ok(()), SECOND / 2));
     assert_eq!(keys.fetches(), 1);
 }
@@ -99,7 +99,7 @@ async fn keys_are_refreshed_ahead_of_time_and_nobody_waits() {
     let keys = warm(&server).await;
     server.delay(SECOND);
     advance(LIFETIME / 5 * 4 - SECOND).await;
-    keys.find(KID).await.unwrap();
+    keys.find(KID, &mut Notes::default()).await.unwrap();
     assert_eq!(keys.fetches(), 1, "too early");
     advance(SECOND).await;
     for _ in 0..5 {
@@ -173,7 +173,9 @@ async fn ten_thousand_unknown_kids_cost_one_fetch_per_cooldown() {
     let mut lookups = JoinSet::new();
     for n in 0..10_000 {
         let keys = keys.clone();
-        lookups.spawn(async move { keys.find(&format!("garbage-{n}")).await.err() });
+        lookups.spawn(async move {
+            keys.find(&format!("garbage-{n}"), &mut Notes::default()).await.err()
+        });
     }
     while let Some(found) = lookups.join_next().await {
         assert_eq!(found.unwrap(), Some(Reason::UnknownKey));
@@ -252,14 +254,14 @@ async fn a_bad_set_never_replaces_a_good_one() {
 async fn a_key_that_comes_again_unchanged_stays_the_same() {
     let server = FakeServer::good();
     let keys = warm(&server).await;
-    let first = keys.find(KID).await.unwrap();
+    let first = keys.find(KID, &mut Notes::default()).await.unwrap();
     let both = [rsa_jwk("other", other_rsa_key()), rsa_jwk(KID, rsa_key())];
     server.answer(FakeServer::keys(&both));
     advance(LIFETIME).await;
-    assert!(Arc::ptr_eq(&first, &keys.find(KID).await.unwrap()));
+    assert!(Arc::ptr_eq(&first, &keys.find(KID, &mut Notes::default()).await.unwrap()));
     server.answer(FakeServer::keys(&[rsa_jwk(KID, other_rsa_key())]));
     advance(LIFETIME).await;
-    assert!(!Arc::ptr_eq(&first, &keys.find(KID).await.unwrap()));
+    assert!(!Arc::ptr_eq(&first, &keys.find(KID, &mut Notes::default()).await.unwrap()));
     assert_eq!(keys.fetches(), 3);
 }
 
@@ -317,7 +319,7 @@ fn a_fetch_on_a_runtime_that_does_not_run_is_replaced_and_has_no_say() {
         assert_eq!(keys.fetches(), 1, "joined");
         advance(4 * SECOND).await;
         server.delay(SECOND);
-        assert!(timeout(SECOND / 2, keys.find(KID)).await.is_err());
+        assert!(timeout(SECOND / 2, keys.find(KID, &mut Notes::default())).await.is_err());
         assert_eq!(keys.fetches(), 2, "replaced");
     });
     // The first one runs at last, with an old set, while the second one is still on its way.
@@ -337,7 +339,7 @@ async fn limits_beyond_all_reason_overflow_nothing() {
     let limits = Limits { stale_for: Duration::MAX, ..Limits::default() };
     let server = Box::new(FakeServer::good());
     let keys = Keys::with_source(Profile::google(), limits, server.clone());
-    keys.find(KID).await.unwrap();
+    keys.find(KID, &mut Notes::default()).await.unwrap();
     server.answer(Answer::Fail);
     advance(Duration::from_secs(365 * 24 * 60 * 60)).await;
     assert_eq!(timed(&keys, KID).await.0, Ok(()));

@@ -14,6 +14,7 @@ use crate::{
     header::RawHeader,
     keys::{Keys, KeysStatus},
     limits::Limits,
+    notes::Notes,
     policy::Policy,
     profile::Profile,
     reason::Reason,
@@ -73,11 +74,10 @@ impl Verifier {
     /// A [`Refusal`] with any [`Reason`] but those that reading a request's head yields, and with
     /// what the token says of itself in `claimed`.
     pub async fn verify(&self, token: &str, policy: &Policy) -> Result<Arc<Claims>, Refusal> {
-        let mut is_remembered = false;
-        self.verify_noting(token, policy, &mut is_remembered).await
+        self.verify_noting(token, policy, &mut Notes::default()).await
     }
 
-    /// As [`Verifier::verify`], and notes whether the token had passed before, for a trace.
+    /// As [`Verifier::verify`], and notes what it took, for a trace.
     ///
     /// # Errors
     ///
@@ -86,17 +86,17 @@ impl Verifier {
         &self,
         token: &str,
         policy: &Policy,
-        is_remembered: &mut bool,
+        notes: &mut Notes,
     ) -> Result<Arc<Claims>, Refusal> {
         let segments = Segments::split(token)?;
         let digest = TokenDigest::of(token);
-        let verified = match self.recall(&digest).await {
+        let verified = match self.recall(&digest, notes).await {
             Ok(Some(verified)) => {
-                *is_remembered = true;
+                notes.is_remembered = true;
                 self.shared.recalls.fetch_add(1, Ordering::Relaxed);
                 self.check_use(&verified.claims, policy).map(|()| verified.claims)
             }
-            Ok(None) => self.verify_first_use(&segments, digest, policy).await,
+            Ok(None) => self.verify_first_use(&segments, digest, policy, notes).await,
             Err(refusal) => Err(refusal),
         };
         verified.map_err(|refusal| {
@@ -114,6 +114,7 @@ impl Verifier {
         segments: &Segments<'_>,
         digest: TokenDigest,
         policy: &Policy,
+        notes: &mut Notes,
     ) -> Result<Arc<Claims>, Refusal> {
         let profile = &self.shared.profile;
         if segments.signature_removed() {
@@ -125,7 +126,7 @@ impl Verifier {
         // Early for the sake of a telling refusal, and so that other issuers' tokens cause no key
         // fetch. It proves nothing yet.
         profile.check_issuer(&claims)?;
-        let key = self.shared.keys.find(&kid).await?;
+        let key = self.shared.keys.find(&kid, notes).await?;
         if !key.verifies(segments.signed, segments.signature) {
             return Err(Reason::BadSignature.into());
         }
@@ -144,11 +145,15 @@ impl Verifier {
 
     /// A token that has passed before, if the key that proved it still counts. The lookup is the
     /// same as for a new token, so that a busy route refreshes the keys too.
-    async fn recall(&self, digest: &TokenDigest) -> Result<Option<VerifiedToken>, Refusal> {
+    async fn recall(
+        &self,
+        digest: &TokenDigest,
+        notes: &mut Notes,
+    ) -> Result<Option<VerifiedToken>, Refusal> {
         let Some(verified) = self.shared.verified.get(digest) else {
             return Ok(None);
         };
-        match self.shared.keys.find(verified.key.id()).await {
+        match self.shared.keys.find(verified.key.id(), notes).await {
             Ok(key) if Arc::ptr_eq(&key, &verified.key) => Ok(Some(verified)),
             // The same id with another key: whether that one proves the token is to be seen.
             Ok(_) => {

@@ -234,7 +234,7 @@ async fn a_remembered_token_that_expires_is_refused_and_forgotten() {
     let expired = Mint::google().claim("iat", json!(now - 3700)).claim("exp", json!(now - 100));
     let token = expired.sign();
     let claims = UnverifiedClaims::from_json(expired.claims.to_string().as_bytes()).unwrap();
-    let key = verifier.shared.keys.find(KID).await.unwrap();
+    let key = verifier.shared.keys.find(KID, &mut Notes::default()).await.unwrap();
     let claims = Arc::new(Claims::proven(claims));
     verifier.shared.verified.insert(TokenDigest::of(&token), VerifiedToken { claims, key });
     assert_eq!(refused(&verifier, &token).await.reason, Reason::Expired);

@@ -21,7 +21,7 @@ use crate::harness::PATIENCE;
 
 pub(super) struct Collector {
     pub(super) url: String,
-    requests: mpsc::Receiver<(String, Vec<u8>)>,
+    requests: mpsc::Receiver<Request>,
     spans: Vec<Span>,
 }
 
@@ -57,19 +57,24 @@ impl Collector {
                 self.spans = rest;
                 return [vec![server], own].concat();
             }
-            let (path, body) = self.requests.recv_timeout(PATIENCE).expect("spans in time");
-            if path == "/v1/traces" {
-                self.spans.extend(spans(&body));
+            let request = self.request();
+            if request.path == "/v1/traces" {
+                self.spans.extend(spans(&request.body));
             }
         }
+    }
+
+    /// The next request.
+    pub(super) fn request(&self) -> Request {
+        self.requests.recv_timeout(PATIENCE).expect("a request in time")
     }
 
     /// All spans that came, once whoever sent them has ended.
     pub(super) fn all(self) -> Vec<Span> {
         let mut all = self.spans;
-        while let Ok((path, body)) = self.requests.recv_timeout(Duration::from_millis(200)) {
-            if path == "/v1/traces" {
-                all.extend(spans(&body));
+        while let Ok(request) = self.requests.recv_timeout(Duration::from_millis(200)) {
+            if request.path == "/v1/traces" {
+                all.extend(spans(&request.body));
             }
         }
         all
@@ -78,9 +83,9 @@ impl Collector {
     /// The last state of each metric, once whoever sent them has ended.
     pub(super) fn metrics(self) -> Vec<Metric> {
         let mut last = Vec::new();
-        while let Ok((path, body)) = self.requests.recv_timeout(Duration::from_millis(500)) {
-            if path == "/v1/metrics" {
-                let request = ExportMetricsServiceRequest::decode(&*body).unwrap();
+        while let Ok(request) = self.requests.recv_timeout(Duration::from_millis(500)) {
+            if request.path == "/v1/metrics" {
+                let request = ExportMetricsServiceRequest::decode(&*request.body).unwrap();
                 let scopes = request.resource_metrics.into_iter().flat_map(|one| one.scope_metrics);
                 last = scopes.flat_map(|scope| scope.metrics).collect();
             }
@@ -95,7 +100,7 @@ fn spans(body: &[u8]) -> Vec<Span> {
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
-fn serve(mut stream: TcpStream, sink: &mpsc::Sender<(String, Vec<u8>)>, answer: &str) {
+fn serve(mut stream: TcpStream, sink: &mpsc::Sender<Request>, answer: &str) {
     let mut text = Vec::new();
     let mut part = [0; 65_536];
     while let Ok(read) = stream.read(&mut part) {
@@ -104,9 +109,12 @@ fn serve(mut stream: TcpStream, sink: &mpsc::Sender<(String, Vec<u8>)>, answer: 
         }
         text.extend_from_slice(&part[..read]);
         let Some(end) = text.windows(4).position(|window| window == b"\r\n\r\n") else { continue };
-        let head = String::from_utf8(text[..end].to_vec()).unwrap().to_lowercase();
-        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-        let length: usize = length.parse().unwrap();
+        let head = String::from_utf8(text[..end].to_vec()).unwrap();
+        let header = |name: &str| {
+            let line = head.lines().find(|line| line.to_lowercase().starts_with(name))?;
+            Some(line[name.len()..].trim_start_matches([':', ' ']).to_owned())
+        };
+        let length: usize = header("content-length").unwrap().parse().unwrap();
         if text.len() < end + 4 + length {
             continue;
         }
@@ -114,11 +122,18 @@ fn serve(mut stream: TcpStream, sink: &mpsc::Sender<(String, Vec<u8>)>, answer: 
         text.drain(..end + 4 + length);
         let path = head.split(' ').nth(1).unwrap().to_owned();
         // The test may have seen enough.
-        let _ = sink.send((path, body));
+        let _ = sink.send(Request { path, authorization: header("authorization"), body });
         if stream.write_all(answer.as_bytes()).is_err() {
             return;
         }
     }
+}
+
+/// One request as it came.
+pub(super) struct Request {
+    pub(super) path: String,
+    pub(super) authorization: Option<String>,
+    body: Vec<u8>,
 }
 
 /// Attributes as a JSON object.

@@ -2,10 +2,10 @@
 
 mod collector;
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use emulator::{
-    Courier, Issuer,
+    Courier, Emulator, Issuer, KeyAnswer, Options,
     senders::{pubsub::Push, scheduler::Run, tasks::Attempt},
 };
 use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
@@ -76,11 +76,63 @@ async fn an_attempt_is_a_server_s_span_with_its_parts_under_the_sender_s() {
         assert!(server.start_time_unix_nano <= from && from <= to, "{}", part.name);
         assert!(to <= server.end_time_unix_nano, "{}", part.name);
     }
-    assert_eq!(spans.len(), 4);
     let remembered = |spans: &[Span]| attributes(&named(spans, "verify").attributes);
     assert_eq!(remembered(&spans)["token.remembered"], false);
-    service.deliver("/tasks/done", &delivery).await;
-    assert_eq!(remembered(&collector.attempt())["token.remembered"], true);
+    service.deliver("/tasks/done", &Attempt::first("receipts", "43").delivery()).await;
+    let spans = collector.attempt();
+    assert_eq!(remembered(&spans)["token.remembered"], true);
+    // The keys were there, and nothing else has a span.
+    assert_eq!(spans.len(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_keys_is_a_span_within_the_verification() {
+    let mut collector = Collector::start();
+    let issuer = Arc::new(Issuer::start(0).await.unwrap());
+    let changes = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", format!("{}/v1/traces", collector.url))];
+    let changes = changes.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let mut service = Service::of(Arc::clone(&issuer), jobs(&Seen::default()), &changes);
+    service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
+    collector.attempt();
+    // A token of a key that is not known yet has the keys fetched again.
+    issuer.keys().rotate().unwrap();
+    issuer.answer_keys_with(KeyAnswer::Hold);
+    let delivery = Attempt::first("receipts", "2").delivery().bearer(&service.token(TASKS));
+    let waiting = tokio::spawn(service.post("/tasks/done", delivery));
+    while issuer.key_fetches() < 2 {
+        tokio::task::yield_now().await;
+    }
+    issuer.answer_keys_with(KeyAnswer::Keys);
+    assert_eq!(waiting.await.unwrap().status, 204);
+    service.records(1).await;
+    let spans = collector.attempt();
+    let (verify, wait) = (named(&spans, "verify"), named(&spans, "wait for keys"));
+    assert_eq!(wait.parent_span_id, verify.span_id);
+    assert!(verify.start_time_unix_nano <= wait.start_time_unix_nano);
+    assert!(wait.end_time_unix_nano <= verify.end_time_unix_nano);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_access_token_of_the_metadata_server_goes_along_where_google_is_told() {
+    let google = Emulator::start(Options::default()).await.unwrap();
+    let metadata_host = google.url().replace("http://", "");
+    let collector = Collector::start();
+    let changes = [("TELEMETRY_AUTH", "google"), ("GCE_METADATA_HOST", &*metadata_host)];
+    let mut service = service(&collector, &changes).await;
+    service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
+    let authorization = collector.request().authorization.unwrap_or_default();
+    // Not shown when it is another: it is a token.
+    assert!(authorization.starts_with("Bearer ya29."), "{} bytes", authorization.len());
+    drop(service);
+
+    // Where there is no token nothing is sent without one, and no invocation is the worse for it.
+    let collector = Collector::start();
+    let changes = [("TELEMETRY_AUTH", "google"), ("GCE_METADATA_HOST", "127.0.0.1:1")];
+    let mut service = self::service(&collector, &changes).await;
+    let delivery = Attempt::first("receipts", "1").delivery();
+    assert_eq!(service.deliver("/tasks/done", &delivery).await.0.status, 204);
+    service.stopped().await;
+    assert_eq!(collector.all(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -204,7 +256,7 @@ async fn an_answer_can_wait_for_its_spans() {
     let mut service = service(&collector, &changes).await;
     service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
     // Nothing is left to wait for.
-    assert_eq!(collector.all().len(), 4);
+    assert_eq!(collector.all().iter().filter(|span| span.kind == 2).count(), 1);
     service.no_record();
 }
 
@@ -245,6 +297,10 @@ async fn metrics_have_bounded_labels_and_exponential_histograms() {
     service.deliver("/tasks/strangers-path", &Attempt::first("receipts", "2").delivery()).await;
     service.send("/tasks/done", &Attempt::first("receipts", "3").delivery()).await;
     service.deliver("/scheduler/done", &Run::new("report").delivery()).await;
+    for retry_count in [8, 9, 10] {
+        let often = Attempt { retry_count, ..Attempt::first("receipts", "4") };
+        service.deliver("/tasks/retry", &often.delivery()).await;
+    }
     service.stopped().await;
 
     let metrics = collector.metrics();
@@ -268,15 +324,20 @@ async fn metrics_have_bounded_labels_and_exponential_histograms() {
                     .map(|point| (attributes(&point.attributes), number(point.value.as_ref())))
                     .collect();
             }
+            // The tenth attempt and the eleventh.
+            Data::Sum(sum) if metric.name == "invocation.stuck" => {
+                assert_eq!(number(sum.data_points[0].value.as_ref()), 2);
+            }
             Data::Sum(_) | Data::Gauge(_) => {}
             other => panic!("{}: {other:?}", metric.name),
         }
     }
-    let point = |sender: &str, job: &str, outcome: &str, reason: &str| json!({"sender": sender, "job": job, "outcome": outcome, "reason": reason});
+    let point = |sender: &str, job: &str, outcome: &str, reason: &str| json!({"sender": sender, "job_name": job, "outcome": outcome, "reason": reason});
     points.sort_by_key(|(labels, _)| labels.to_string());
     let mut expected = [
         (point("tasks", "done", "done", ""), 1),
         (point("tasks", "done", "duplicate", ""), 1),
+        (point("tasks", "retry", "retry", ""), 3),
         (point("tasks", "", "no_such_job", ""), 1),
         (point("tasks", "", "refused", "missing"), 1),
         (point("scheduler", "done", "done", ""), 1),
