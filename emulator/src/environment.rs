@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::project::Project;
 
 /// The APIs that gcloud asks under a prefix of their own, as its `api_endpoint_overrides` name them.
-const APIS: [&str; 14] = [
+const APIS: [&str; 15] = [
     "appengine",
     "artifactregistry",
     "cloudbilling",
@@ -19,6 +19,7 @@ const APIS: [&str; 14] = [
     "iam",
     "iamcredentials",
     "logging",
+    "monitoring",
     "pubsub",
     "serviceusage",
     "storage",

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use tokio::{runtime::Handle, sync::Mutex};
 
 use crate::{
-    attempts::Attempts, clock::Clock, cloud_build::Builds, environment::Environment, error::Error,
-    faults::Faults, history::History, iam::Iam, issuer::Authority, logging::Logging,
-    project::Project, pubsub::PubSub, registry::Registry, run::Run, scheduler::Scheduler,
-    service_usage::Apis, storage::Storage, tasks::Tasks, tokens::Tokens,
+    api::shelf::Shelf, attempts::Attempts, clock::Clock, cloud_build::Builds,
+    environment::Environment, error::Error, faults::Faults, history::History, iam::Iam,
+    issuer::Authority, logging::Logging, monitoring::Monitoring, project::Project, pubsub::PubSub,
+    registry::Registry, run::Run, scheduler::Scheduler, service_usage::Apis, storage::Storage,
+    tasks::Tasks, tokens::Tokens,
 };
 
 /// Google's side. One is shared by the control plane and by what it set going.
@@ -33,6 +34,8 @@ pub(crate) struct Google {
     pub(crate) storage: Storage,
     pub(crate) apis: Apis,
     pub(crate) logging: Arc<Logging>,
+    pub(crate) log_metrics: Shelf,
+    pub(crate) monitoring: Monitoring,
     /// Whether somebody pays for the project.
     pub(crate) has_billing: bool,
     /// Held while all is replaced, and by what must not fall in the midst of that.
@@ -51,6 +54,8 @@ impl Google {
         Ok(Google {
             url,
             logging: Arc::new(Logging::new(options.project.clone(), options.clock.clone())),
+            log_metrics: Shelf::default(),
+            monitoring: Monitoring::default(),
             clock: options.clock,
             authority,
             iam: Iam::new(options.project.clone(), options.legacy_agents),

@@ -10,7 +10,7 @@
 //! - `api`: a request of the control plane, taken apart and given to its service.
 //! - `iam`, `run`, `scheduler`, `tasks`, `pubsub`: the services that deliver, and who may call them.
 //! - `cloud_build`, `registry`, `storage`, `service_usage`, `passthrough`: those that a deployment goes through.
-//! - [`logging`]: what the services that run here write, to be read by a filter.
+//! - [`logging`], `monitoring`: what the services that run here write, to be read by a filter; dashboards and alerts.
 //! - `tokens`, `attempts`: what a sender presents, and how it delivers.
 //! - [`faults`], [`history`]: what goes wrong on purpose, and what happened.
 //! - `state`, [`environment`]: everything as one document, and what a shell needs to find it.
@@ -55,6 +55,8 @@ mod storage;
 mod service_usage;
 
 pub mod logging;
+
+mod monitoring;
 
 mod passthrough;
 

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// The APIs that this emulator has, by what stands before `.googleapis.com`, and what Google calls them.
-const APIS: [(&str, &str); 14] = [
+const APIS: [(&str, &str); 16] = [
     ("artifactregistry", "Artifact Registry API"),
     ("cloudbilling", "Cloud Billing API"),
     ("cloudbuild", "Cloud Build API"),
@@ -32,10 +32,12 @@ const APIS: [(&str, &str); 14] = [
     ("iam", "Identity and Access Management (IAM) API"),
     ("iamcredentials", "IAM Service Account Credentials API"),
     ("logging", "Cloud Logging API"),
+    ("monitoring", "Cloud Monitoring API"),
     ("pubsub", "Cloud Pub/Sub API"),
     ("run", "Cloud Run Admin API"),
     ("serviceusage", "Service Usage API"),
     ("storage", "Cloud Storage JSON API"),
+    ("telemetry", "Telemetry API"),
 ];
 
 /// Those that answer in every project, or nothing could ever be enabled.

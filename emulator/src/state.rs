@@ -8,8 +8,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::{
-    api::error::{ApiError, Code},
+    api::{
+        error::{ApiError, Code},
+        shelf::Shelf,
+    },
     google::Google,
+    logging::metrics,
+    monitoring::{dashboards, policies},
     project::Project,
     pubsub::PubSub,
     registry::Registry,
@@ -38,6 +43,9 @@ pub(crate) struct State {
     registry: Value,
     storage: Value,
     apis: Value,
+    log_metrics: Value,
+    dashboards: Value,
+    alert_policies: Value,
 }
 
 /// All of it as it is now.
@@ -53,6 +61,9 @@ pub(crate) fn export(google: &Google) -> State {
         registry: google.registry.export(),
         storage: google.storage.export(),
         apis: google.apis.export(),
+        log_metrics: google.log_metrics.export(),
+        dashboards: google.monitoring.dashboards.export(),
+        alert_policies: google.monitoring.policies.export(),
     }
 }
 
@@ -92,6 +103,9 @@ async fn read_and_put(google: Arc<Google>, state: State) -> Result<(), ApiError>
     let registry = Registry::read(state.registry, &google.project)?;
     let storage = Storage::read(state.storage)?;
     let apis = Apis::read(state.apis)?;
+    let log_metrics = Shelf::read(google, state.log_metrics, metrics::check)?;
+    let dashboards = Shelf::read(google, state.dashboards, dashboards::check)?;
+    let alert_policies = Shelf::read(google, state.alert_policies, policies::check)?;
     let pubsub = PubSub::read(google, state.pubsub)?;
     let tasks = Tasks::read(google, state.tasks)?;
     let scheduler = Scheduler::read(google, state.scheduler)?;
@@ -99,6 +113,9 @@ async fn read_and_put(google: Arc<Google>, state: State) -> Result<(), ApiError>
     google.iam.put(iam);
     google.tokens.revoke_all();
     google.apis.put(apis);
+    google.log_metrics.put(log_metrics);
+    google.monitoring.dashboards.put(dashboards);
+    google.monitoring.policies.put(alert_policies);
     google.registry.put(registry);
     google.storage.put(storage);
     run::put(google, run).await?;

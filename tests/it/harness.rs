@@ -241,6 +241,26 @@ impl Service {
     }
 }
 
+/// Holds a line of standard output to Cloud Logging's structured format and size
+/// (<https://cloud.google.com/logging/docs/structured-logging>, <https://cloud.google.com/logging/quotas>).
+pub(crate) fn check_line(line: &str) -> Value {
+    const SEVERITIES: [&str; 4] = ["DEBUG", "INFO", "WARNING", "ERROR"];
+    const SPECIAL: [&str; 4] = ["labels", "spanId", "trace", "trace_sampled"];
+    assert!(line.len() <= 256 << 10, "{} bytes", line.len());
+    let entry: Value = serde_json::from_str(line).unwrap_or_else(|fault| panic!("{fault}: {line}"));
+    assert!(SEVERITIES.iter().any(|severity| entry["severity"] == *severity), "{line}");
+    assert!(entry["message"].as_str().is_some_and(|message| !message.is_empty()), "{line}");
+    assert!(
+        entry["time"].as_str().is_some_and(|time| time.parse::<jiff::Timestamp>().is_ok()),
+        "{line}"
+    );
+    for name in entry.as_object().unwrap().keys() {
+        let special = name.strip_prefix("logging.googleapis.com/");
+        assert!(special.is_none_or(|special| SPECIAL.contains(&special)), "{name}: {line}");
+    }
+    entry
+}
+
 pub(crate) fn check_schema(record: &Value) {
     let faults: Vec<String> = SCHEMA
         .iter_errors(record)

@@ -17,7 +17,8 @@ use tokio::{
 
 use crate::{
     harness::{
-        AUDIENCE, MARKER, PATIENCE, Seen, Service, TASKS, check_schema, field, jobs, settings,
+        AUDIENCE, MARKER, PATIENCE, Seen, Service, TASKS, check_line, check_schema, field, jobs,
+        settings,
     },
     wire::Wire,
 };
@@ -48,7 +49,7 @@ impl Process {
                 let line = line.unwrap();
                 assert!(!line.contains(MARKER), "a payload's marker shows");
                 // Nobody listens any more where a test has ended already.
-                let _ = sender.send(serde_json::from_str(&line).unwrap());
+                let _ = sender.send(check_line(&line));
             }
         });
         let first: Value = lines.recv_timeout(PATIENCE).unwrap();

@@ -50,6 +50,8 @@ mod seed_story;
 
 mod cloud_logging;
 
+mod monitoring;
+
 mod faults;
 
 mod sender_scripts;

@@ -22,7 +22,7 @@ gcloud run deploy receiver --image=us-docker.pkg.dev/demo-project/images/receive
     --region=us-central1 --no-allow-unauthenticated
 ";
 
-const BIND: &str = "
+pub(crate) const BIND: &str = "
 gcloud run services add-iam-policy-binding receiver --region=us-central1 \
     --member=serviceAccount:schedulerunner@demo-project.iam.gserviceaccount.com --role=roles/run.invoker
 ";
@@ -33,7 +33,7 @@ gcloud run services remove-iam-policy-binding receiver --region=us-central1 \
 ";
 
 /// One of each sender; `$URL` is the service's.
-const SUBSCRIBE: &str = "
+pub(crate) const SUBSCRIBE: &str = "
 gcloud pubsub topics create runtopic
 gcloud pubsub subscriptions create psub --topic=runtopic \
     --push-endpoint=$URL/pubsub/done --ack-deadline=60 \
@@ -79,15 +79,15 @@ pub(crate) async fn service_of(
 }
 
 /// A service that is deployed, with the receiver behind it.
-struct Story {
+pub(crate) struct Story {
     gcloud: Gcloud,
     url: String,
-    service: Service,
+    pub(crate) service: Service,
     seen: Seen,
 }
 
 impl Story {
-    async fn begin(options: Options, guard: &[(&str, &str)]) -> Option<Story> {
+    pub(crate) async fn begin(options: Options, guard: &[(&str, &str)]) -> Option<Story> {
         let gcloud = Gcloud::start(options).await?;
         gcloud.ok(DEPLOY).await;
         let url = gcloud
@@ -99,7 +99,7 @@ impl Story {
         Some(Story { gcloud, url, service, seen })
     }
 
-    async fn type_in(&self, lines: &str) {
+    pub(crate) async fn type_in(&self, lines: &str) {
         self.gcloud.ok(&format!("URL={}\n{lines}", self.url)).await;
     }
 
@@ -129,7 +129,7 @@ impl Story {
 }
 
 /// On a clock that stands, so that the schedule itself never fires.
-fn still() -> Options {
+pub(crate) fn still() -> Options {
     Options { clock: Clock::standing_at(Timestamp::now()), ..Options::default() }
 }
 

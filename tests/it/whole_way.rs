@@ -111,6 +111,22 @@ async fn an_empty_project_gets_a_service_that_all_senders_reach_and_is_empty_aga
     let printed = project.ok("scripts/rollback").await;
     assert!(printed.contains("traffic, all to receiver-00002-"), "{printed}");
 
+    // What it is watched by, and that the metrics count what was recorded above.
+    let printed = project.ok("scripts/monitor").await;
+    assert_eq!(
+        printed.lines().filter(|line| line.starts_with("created ")).count(),
+        10,
+        "{printed}"
+    );
+    for (metric, at_least) in [("count", 3), ("duration", 3), ("lag", 2)] {
+        let filter = format!(
+            "gcloud logging metrics describe receiver.invocation.{metric} --format='value(filter)'"
+        );
+        let read = format!("gcloud logging read \"$({filter})\" --format='value(insertId)'");
+        let found = project.ok(&read).await;
+        assert!(found.lines().count() >= at_least, "{metric}: {found}");
+    }
+
     let complaint = project.refused("scripts/teardown < /dev/null").await;
     assert!(complaint.contains("there is no terminal to ask at; say --yes"), "{complaint}");
     // What somebody else made stays.

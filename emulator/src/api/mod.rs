@@ -5,6 +5,7 @@ pub(crate) mod call;
 pub(crate) mod error;
 pub(crate) mod mask;
 pub(crate) mod page;
+pub(crate) mod shelf;
 pub(crate) mod visitor;
 pub(crate) mod wire;
 
@@ -22,8 +23,8 @@ use self::{
     error::{ApiError, Code},
 };
 use crate::{
-    cloud_build, control, google::Google, iam, issuer, logging, passthrough, pubsub, registry, run,
-    scheduler, service_usage, storage, tasks,
+    cloud_build, control, google::Google, iam, issuer, logging, monitoring, passthrough, pubsub,
+    registry, run, scheduler, service_usage, storage, tasks,
 };
 
 /// Above the largest publish request (10 MB, a third more in base64).
@@ -55,6 +56,7 @@ enum Service {
     Storage,
     Builds,
     Logging,
+    Monitoring,
     Other,
 }
 
@@ -72,6 +74,7 @@ impl Service {
             "serviceusage" => Service::Usage,
             "artifactregistry" => Service::Registry,
             "logging" => Service::Logging,
+            "monitoring" => Service::Monitoring,
             "storage" | "upload" | "resumable" => Service::Storage,
             "cloudbuild" => Service::Builds,
             "cloudbilling" | "cloudfunctions" | "appengine" => Service::Other,
@@ -90,6 +93,7 @@ impl Service {
             Service::Run => "run",
             Service::Registry => "artifactregistry",
             Service::Logging => "logging",
+            Service::Monitoring => "monitoring",
             Service::Storage => "storage",
             Service::Builds => "cloudbuild",
             Service::Project | Service::Usage | Service::Other => "",
@@ -122,7 +126,10 @@ impl Service {
                 Service::Tasks
             }
             ["v2", "entries:list" | "entries:write" | "entries:tail"]
-            | ["v2", "projects", _, "logs"] => Service::Logging,
+            | ["v2", "projects", _, "logs"]
+            | ["v2", "projects", _, "metrics", ..] => Service::Logging,
+            ["v1", "projects", _, "dashboards", ..]
+            | ["v3", "projects", _, "alertPolicies", ..] => Service::Monitoring,
             ["v1", "projects", _] => Service::Project,
             _ => return None,
         })
@@ -180,6 +187,7 @@ async fn answer(
             Some(Service::Registry) => registry::answer(&google, &call),
             Some(Service::Builds) => cloud_build::api::answer(&google, &call).await,
             Some(Service::Logging) => logging::api::answer(&google, &call),
+            Some(Service::Monitoring) => monitoring::answer(&google, &call),
             Some(Service::Storage) => storage::api::answer(&google, &call),
             Some(Service::Other) => {
                 let answered = passthrough::answer(&google, &call).await;

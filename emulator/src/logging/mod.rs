@@ -8,6 +8,7 @@ pub(crate) mod api;
 mod entry;
 mod filter;
 mod lift;
+pub(crate) mod metrics;
 mod severity;
 
 use std::{

@@ -59,7 +59,10 @@ impl Message {
             return Err(too_large("attribute_count", self.attributes.len(), MOST_ATTRIBUTES));
         }
         for (key, value) in &self.attributes {
-            if key.is_empty() || key.starts_with("goog") {
+            // Google's own client libraries carry trace contexts so:
+            // https://github.com/googleapis/nodejs-pubsub/blob/main/src/telemetry-tracing.ts
+            let is_reserved = key.starts_with("goog") && !key.starts_with("googclient_");
+            if key.is_empty() || is_reserved {
                 return Err(ApiError::invalid(format!(
                     "Invalid attribute key given (key={key}). It must not be empty or begin with \"goog\"."
                 )));
@@ -182,10 +185,11 @@ mod tests {
         let keyed = Message { ordering_key: "key".to_owned(), ..Message::default() };
         assert!(check(&[message(), keyed]).unwrap_err().message.contains("is empty"));
         assert!(check(&[]).unwrap_err().message.contains("too small"));
-        let reserved = Message {
-            attributes: BTreeMap::from([("google".to_owned(), String::new())]),
+        let with = |key: &str| Message {
+            attributes: BTreeMap::from([(key.to_owned(), String::new())]),
             ..message()
         };
-        assert!(check(&[reserved]).unwrap_err().message.contains("begin with \"goog\""));
+        check(&[with("googclient_traceparent")]).unwrap();
+        assert!(check(&[with("google")]).unwrap_err().message.contains("begin with \"goog\""));
     }
 }

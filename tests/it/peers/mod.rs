@@ -18,9 +18,9 @@ use crate::{
 
 /// What `scripts/peers` has made, if it was run.
 #[expect(clippy::print_stderr, reason = "whoever runs the suite must see that this was skipped")]
-fn installed() -> Option<PathBuf> {
+pub(crate) fn installed() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers");
-    if ["python/bin/python", "node_modules/google-auth-library"]
+    if ["python/bin/python", "node_modules/google-auth-library", "node_modules/@prometheus-io"]
         .iter()
         .all(|part| folder.join(part).exists())
     {
@@ -42,6 +42,15 @@ async fn run(mut command: Command, input: String) -> Output {
         child.wait_with_output().unwrap()
     };
     tokio::task::spawn_blocking(ran).await.unwrap()
+}
+
+/// Those of the queries that Prometheus's own grammar does not take, and why.
+pub(crate) async fn not_promql(folder: &Path, queries: &[String]) -> String {
+    let mut node = Command::new("node");
+    node.arg(program("promql.mjs")).arg(folder.join("node_modules/"));
+    let output = run(node, queries.join("\n")).await;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    printed(&output)
 }
 
 fn printed(output: &Output) -> String {

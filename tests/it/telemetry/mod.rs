@@ -2,6 +2,8 @@
 
 mod collector;
 
+mod rotel;
+
 use std::{sync::Arc, time::Instant};
 
 use emulator::{
@@ -11,10 +13,15 @@ use emulator::{
 use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
 use serde_json::{Value, json};
 
-use self::collector::{Collector, attributes, hex};
+use self::{
+    collector::{Collector, attributes, hex},
+    rotel::Rotel,
+};
 use crate::{
     harness::{AUDIENCE, Seen, Service, TASKS, jobs},
     lifecycle::{Process, slow_jobs},
+    peers::installed,
+    seed_story::{BIND, CALLER, SUBSCRIBE, Story, still},
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -166,6 +173,90 @@ async fn a_publisher_s_span_is_linked_or_the_parent_where_the_request_has_none()
         (hex(&link.trace_id), hex(&link.span_id)),
         (PUBLISHER[3..35].into(), PUBLISHER[36..52].into())
     );
+}
+
+/// From gcloud's publishing to the job, by way of the emulator.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_published_with_a_trace_context_ends_in_that_trace_or_in_one_that_is_joined_to_it()
+ {
+    let mut collector = Collector::start();
+    let endpoint = format!("{}/v1/traces", collector.url);
+    let changes = [
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*endpoint),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("OTEL_TRACES_SAMPLER", "always_on"),
+    ];
+    let Some(mut story) = Story::begin(still(), &changes).await else { return };
+    let attribute = format!("--message=7 --attribute=googclient_traceparent={PUBLISHER}");
+    let subscribe = SUBSCRIBE.replace("--message=PAYLOAD-MARKER", &attribute);
+    assert_ne!(subscribe, SUBSCRIBE);
+    story.type_in(&format!("{BIND}{subscribe}")).await;
+    let record = story.service.record().await;
+    let through_cloud_run = collector.attempt();
+    // Cloud Run's front end began a trace of its own.
+    let server = &through_cloud_run[0];
+    let trace = hex(&server.trace_id);
+    assert_ne!(trace, PUBLISHER[3..35]);
+    assert_ne!(server.parent_span_id, [] as [u8; 0]);
+    let [link] = server.links.as_slice() else { panic!("{server:?}") };
+    assert_eq!(hex(&link.trace_id), PUBLISHER[3..35]);
+    assert_eq!(hex(&link.span_id), PUBLISHER[36..52]);
+    assert_eq!(record["logging.googleapis.com/trace"], format!("projects/example/traces/{trace}"));
+
+    // Pub/Sub itself begins none.
+    let straight = format!(
+        "gcloud pubsub subscriptions modify-push-config psub --push-endpoint={}/pubsub/done \
+         --push-auth-service-account={CALLER} --push-auth-token-audience=$URL
+         gcloud pubsub topics publish runtopic {attribute}",
+        story.service.url
+    );
+    story.type_in(&straight).await;
+    let record = story.service.record().await;
+    let straight = collector.attempt();
+    assert_eq!(hex(&straight[0].parent_span_id), PUBLISHER[36..52]);
+    let trace = &PUBLISHER[3..35];
+    assert_eq!(record["logging.googleapis.com/trace"], format!("projects/example/traces/{trace}"));
+    for spans in [through_cloud_run, straight] {
+        assert!(spans.iter().all(|span| span.trace_id == spans[0].trace_id), "{spans:#?}");
+        for part in ["verify", "job"] {
+            assert_eq!(named(&spans, part).parent_span_id, spans[0].span_id, "{part}");
+        }
+    }
+}
+
+/// The real one, which prints what it gets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_collector_gets_the_spans_and_the_metrics() {
+    let Some(folder) = installed() else { return };
+    let rotel = Rotel::start(&folder);
+    let changes = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &*rotel.url),
+        ("OTEL_BSP_SCHEDULE_DELAY", "0"),
+        ("TELEMETRY_WAIT", "10000"),
+    ];
+    let mut service = Service::with(jobs(&Seen::default()), &changes).await;
+    let push = Push::new("projects/p/subscriptions/s", "1", "1");
+    let delivery = push.wrapped().header("traceparent", &traceparent(true));
+    let (answer, record) = service.deliver("/pubsub/done", &delivery).await;
+    assert_eq!(answer.status, 204);
+    service.stopped().await;
+    let said = rotel.ended();
+    let span = record["logging.googleapis.com/spanId"].as_str().unwrap();
+    for part in [
+        TRACE,
+        CALLER_SPAN,
+        span,
+        "POST /pubsub/done",
+        "SPAN_KIND_SERVER",
+        "messaging.system",
+        "gcp_pubsub",
+        "faas.trigger",
+        "http.response.status_code",
+        "verify",
+        "service.instance.id",
+    ] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

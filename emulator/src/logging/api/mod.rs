@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     api::{call::Call, error::ApiError, page},
     google::Google,
+    logging::metrics,
 };
 
 /// Answers one call.
@@ -33,6 +34,7 @@ pub(crate) fn answer(google: &Google, call: &Call) -> Result<Value, ApiError> {
                 google.logging.log_names().into_iter().map(Value::from).collect();
             page::list(call, "logNames", names.into_iter())
         }
+        (_, ["v2", "projects", _, "metrics", ..], "") => metrics::answer(google, call),
         _ => Err(call.unknown()),
     }
 }
