@@ -8,6 +8,7 @@
 //!
 //! - `options`: the command line.
 //! - `throughput`: servers under the same load in turn, and what a request costs each.
+//! - `telemetry`: what traces and metrics cost, with a `collector` and without.
 //! - `keys`: a cold key set, and a flood of keys that do not exist.
 //! - `footprint`: start, memory, size.
 //! - `stand_in`: start, calls, dispatches and memory of the emulator.
@@ -27,6 +28,10 @@
 mod options;
 
 mod throughput;
+
+mod telemetry;
+
+mod collector;
 
 mod keys;
 
@@ -96,10 +101,12 @@ fn measure(options: &Options) -> Result<bool> {
         let issuer = Issuer::start(0).await?;
         throughput::shared_token(options, &issuer, &mut table).await?;
         throughput::single_use_tokens(options, &issuer, &mut table).await?;
+        telemetry::cost(options, &issuer, &mut table).await?;
         keys::cold_set(options, &mut table).await?;
         keys::random_ids(options, &mut table).await?;
         footprint::start(options, &issuer, &mut table)?;
         footprint::memory(options, &issuer, &mut table).await?;
+        telemetry::memory(options, &issuer, &mut table).await?;
         footprint::size(options, &mut table)?;
         stand_in::measure(options, &mut table).await?;
         println!("{table}");

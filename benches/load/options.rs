@@ -22,6 +22,8 @@ pub(crate) struct Volume {
     pub(crate) shared: u64,
     /// Requests of one run with tokens that are used once.
     pub(crate) single_use: u64,
+    /// Requests of one run that is traced.
+    pub(crate) traced: u64,
     /// Alternating runs.
     pub(crate) runs: usize,
     /// Requests after which memory is read for the first time; it must not grow in half as many more.
@@ -33,13 +35,20 @@ pub(crate) struct Volume {
 const FULL: Volume = Volume {
     shared: 100_000,
     single_use: 30_000,
+    traced: 30_000,
     runs: 5,
     memory: 1_000_000,
     dispatch_seconds: 60,
 };
 
-const QUICK: Volume =
-    Volume { shared: 20_000, single_use: 5_000, runs: 3, memory: 200_000, dispatch_seconds: 10 };
+const QUICK: Volume = Volume {
+    shared: 20_000,
+    single_use: 5_000,
+    traced: 10_000,
+    runs: 3,
+    memory: 200_000,
+    dispatch_seconds: 10,
+};
 
 impl Options {
     /// `None` where there is nothing to do: under `cargo test`, or with a filter that means another bench.

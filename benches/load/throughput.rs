@@ -18,22 +18,22 @@ use crate::{
 };
 
 /// Requests before a run is measured: allocator, page cache and branch predictors settle.
-const WARM_UP: u64 = 5_000;
+pub(crate) const WARM_UP: u64 = 5_000;
 
 /// Pieces of a run. The contenders take turns with each, since a shared machine is now faster and now slower for
 /// seconds on end.
 const SLICES: u64 = 10;
 
 /// A server to compare.
-struct Contender<'a> {
-    name: &'static str,
-    command: Box<dyn Fn() -> Result<Command> + 'a>,
+pub(crate) struct Contender<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) command: Box<dyn Fn() -> Result<Command> + 'a>,
 }
 
 /// What a request costs.
 #[derive(Clone, Copy)]
-struct Cost {
-    cpu_us: f64,
+pub(crate) struct Cost {
+    pub(crate) cpu_us: f64,
     per_second: f64,
     p50_us: f64,
     p99_us: f64,
@@ -55,7 +55,7 @@ pub(crate) async fn shared_token(
     }
     table.section("one shared token");
     let requests = options.volume.shared;
-    let costs = alternate(&contenders, options, requests, issuer, None, table).await?;
+    let costs = alternate(&contenders, options.volume.runs, requests, issuer, None, table).await?;
     let ratio = costs[0].cpu_us / costs[1].cpu_us;
     table.limit("CPU to that of the plain handler", ratio, "×", Limit::AtMost(0.6));
     match costs.get(2) {
@@ -79,7 +79,8 @@ pub(crate) async fn single_use_tokens(
     let tokens = tokens::distinct(issuer, requests)?;
     let contenders = [service(options, issuer), plain(issuer)];
     table.section("tokens used once");
-    let costs = alternate(&contenders, options, requests, issuer, Some(&tokens), table).await?;
+    let costs =
+        alternate(&contenders, options.volume.runs, requests, issuer, Some(&tokens), table).await?;
     let ratio = costs[0].cpu_us / costs[1].cpu_us;
     table.limit("CPU to that of the plain handler", ratio, "×", Limit::AtMost(1.2));
     Ok(())
@@ -111,9 +112,9 @@ async fn check_unguarded(options: &Options, issuer: &Issuer) -> Result<()> {
 }
 
 /// Measures the contenders in alternating runs, and gives the medians of each.
-async fn alternate(
+pub(crate) async fn alternate(
     contenders: &[Contender<'_>],
-    options: &Options,
+    runs: usize,
     requests: u64,
     issuer: &Issuer,
     tokens: Option<&[String]>,
@@ -121,7 +122,7 @@ async fn alternate(
 ) -> Result<Vec<Cost>> {
     let request = Request::pubsub(&issuer.token(AUDIENCE, CALLER)?);
     let mut costs = vec![Vec::new(); contenders.len()];
-    for run in 1..=options.volume.runs {
+    for run in 1..=runs {
         let of_run = run_once(contenders, &request, requests, tokens).await?;
         for ((contender, cost), costs) in contenders.iter().zip(of_run).zip(&mut costs) {
             eprintln!(

@@ -3,13 +3,14 @@
 use emulator::{
     Behind, Options,
     logging::{Origin, Stream},
-    senders::tasks::Attempt,
+    senders::{pubsub::Push, tasks::Attempt},
 };
 use serde_json::{Value, json};
 
 use crate::{
     gcloud::{Gcloud, REGION},
     harness::{MARKER, Seen, Service, TASKS, jobs},
+    local::readme,
 };
 
 /// An emulator with the record of one task, `q/t`, and a line that is no record.
@@ -128,4 +129,45 @@ async fn what_a_revision_s_process_says_can_be_read_though_it_never_listened() {
     // The two streams are read side by side.
     said.sort_unstable();
     assert_eq!(said, [("it begins", Some("NOTICE")), ("oops", None)], "{found}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_readme_s_queries_find_what_they_are_for() {
+    let Some(gcloud) = Gcloud::start(Options::default()).await else { return };
+    let mut service = Service::start(jobs(&Seen::default())).await;
+    let trace = "4bf92f3577b34da6a3ce929d0e0e4736";
+    let task = Attempt { body: MARKER.into(), ..Attempt::first("receipts", "4711") }.delivery();
+    let task = task.header("traceparent", &format!("00-{trace}-00f067aa0ba902b7-01"));
+    let often = Attempt { retry_count: 6, ..Attempt::first("receipts", "1") }.delivery();
+    let push = Push::new("projects/p/subscriptions/s", "1234567890", MARKER).wrapped();
+    let mut records = Vec::new();
+    for (path, delivery) in
+        [("/tasks/done", &task), ("/tasks/retry", &often), ("/pubsub/done", &push)]
+    {
+        records.push(service.deliver(path, delivery).await.1);
+    }
+    records.push(service.send("/tasks/done", &often).await.1);
+    for record in &records {
+        let origin = Origin {
+            service: "receiver".to_owned(),
+            revision: "receiver-00001-abc".to_owned(),
+            region: REGION.to_owned(),
+            stream: Stream::Stdout,
+        };
+        gcloud.emulator.log_line(&origin, &record.to_string());
+    }
+    let expected = [
+        "tasks/done receipts/4711 attempt 1: done, 204",
+        "missing",
+        "tasks/retry receipts/1 attempt 7: retry, 500",
+        "pubsub/done",
+        "tasks/done receipts/4711 attempt 1: done, 204",
+    ];
+    let queries = readme("Watch it")[1];
+    assert_eq!(queries.lines().count(), expected.len());
+    for (query, expected) in queries.lines().zip(expected) {
+        // The tests' records are of this project.
+        let found = gcloud.ok(&query.replace("my-project", "example")).await;
+        assert!(found.contains(expected) && found.lines().count() == 1, "{query}\n{found}");
+    }
 }

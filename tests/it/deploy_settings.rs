@@ -10,8 +10,18 @@ use emulator::Options;
 
 use crate::gcloud::Gcloud;
 
-const SCRIPTS: [&str; 9] =
-    ["setup", "deploy", "rollback", "schedule", "queue", "subscribe", "fire", "doctor", "teardown"];
+const SCRIPTS: [&str; 10] = [
+    "setup",
+    "deploy",
+    "rollback",
+    "schedule",
+    "queue",
+    "subscribe",
+    "fire",
+    "doctor",
+    "monitor",
+    "teardown",
+];
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -48,8 +48,8 @@ fn put_in_order(value: &mut Value) {
     }
 }
 
-/// What setup grants with `SENDERS=tasks,pubsub` and `ENQUEUE=yes`, and nothing beside it.
-const GRANTS: [&str; 15] = [
+/// What setup grants with `SENDERS=tasks,pubsub`, `ENQUEUE=yes` and `TELEMETRY=yes`, and nothing beside it.
+const GRANTS: [&str; 16] = [
     // The callers and the probe reach this service and no other.
     "roles/run.invoker on service receiver for receiver-probe@",
     "roles/run.invoker on service receiver for receiver-pubsub@",
@@ -61,6 +61,8 @@ const GRANTS: [&str; 15] = [
     "roles/logging.logWriter on project demo-project for receiver-build@",
     "roles/run.developer on service receiver for receiver-build@",
     "roles/storage.objectViewer on bucket receiver-source-123456789012 for receiver-build@",
+    // The service exports traces and metrics.
+    "roles/telemetry.writer on project demo-project for receiver-run@",
     // The service puts tasks into its queue.
     "roles/iam.serviceAccountUser on account receiver-tasks@ for receiver-run@",
     // Whoever deploys acts as the accounts that what is made carries.
@@ -77,7 +79,7 @@ async fn setup_grants_what_is_needed_and_no_more_and_ends_what_was_left_half_don
     let options = Options { apis_disabled: true, legacy_agents: true, ..Options::default() };
     let Some(gcloud) = Gcloud::start(options).await else { return };
     let empty = resources(&gcloud);
-    let setup = "scripts/setup --senders=tasks,pubsub --enqueue --deployer=user:ops@example.com";
+    let setup = "scripts/setup --senders=tasks,pubsub --enqueue --telemetry --deployer=user:ops@example.com";
 
     // A dry run of an empty project prints commands, and leaves it empty.
     let printed = ok(&gcloud, &format!("{setup} --dry-run")).await;
@@ -208,6 +210,10 @@ async fn only_what_was_probed_gets_traffic() {
     ok(&gcloud, &deploy('c', "--only=candidate")).await;
     let complaint = refused(&gcloud, &deploy('d', "--only=traffic")).await;
     assert!(complaint.contains("is another deployment's; receiver-00002-"), "{complaint}");
+    // Google's own endpoint of traces and metrics, and the region that it wants to know.
+    let printed = ok(&gcloud, &deploy('e', "--telemetry --dry-run")).await;
+    let endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=https://telemetry.googleapis.com@@OTEL_RESOURCE_ATTRIBUTES=cloud.region=us-central1";
+    assert!(printed.contains(endpoint), "{printed}");
     // What an earlier deployment said of callers, and this one does not, goes; tags of somebody else's stay.
     let printed = ok(&gcloud, &deploy('e', "--senders=scheduler --dry-run")).await;
     assert!(

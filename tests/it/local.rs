@@ -79,11 +79,12 @@ fn the_commands_that_scripts_local_prints_deliver_a_task_and_lead_a_shell_to_the
     assert!(is_well && text.trim() == "demo-project", "{eval}{text}");
 }
 
-/// The first commands of a section of the README.
-fn readme(section: &str) -> &'static str {
+/// The commands of a section of the README, a block of them after the other.
+pub(crate) fn readme(section: &str) -> Vec<&'static str> {
     let text = include_str!("../../README.md");
     let (_, section) = text.split_once(&format!("\n## {section}\n")).unwrap();
-    section.split("```").nth(1).unwrap().strip_prefix("sh\n").unwrap()
+    let (section, _) = section.split_once("\n## ").unwrap();
+    section.split("```").filter_map(|block| block.strip_prefix("sh\n")).collect()
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn the_readme_s_commands_enqueue_a_task_that_the_history_shows() {
         eprintln!("skipped: gcloud is not installed (google-cloud-cli)");
         return;
     }
-    let block = [readme("Google's side on a laptop"), readme("The other end")].concat();
+    let block = [readme("Google's side on a laptop")[0], readme("The other end")[0]].concat();
     let printed = start();
     let (port, emulator_port) = (&printed.port, &printed.emulator_port);
     // As the README says it, but for the ports, which are fixed there, and for where cargo builds.

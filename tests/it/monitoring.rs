@@ -11,7 +11,7 @@ use oidc::Reason;
 use receiver::telemetry::metrics::{LABELS, NAMES, STUCK_FROM};
 use serde_json::Value;
 
-use crate::gcloud::Gcloud;
+use crate::{gcloud::Gcloud, local::readme};
 
 /// Google's own labels, of the resource and of histograms.
 const GIVEN: [&str; 4] = ["monitored_resource", "job", "location", "le"];
@@ -192,6 +192,9 @@ async fn what_an_operator_watches_by_is_made_once_changed_where_it_differs_and_d
         assert!(query.contains("({\"invocation."), "{query}");
         assert!(!policy.to_string().contains('@'), "{policy}");
     }
+    // As the README says it.
+    let as_said = readme("Watch it")[0].replace("my-project", "demo-project");
+    gcloud.ok(&line(&as_said)).await;
     // Somebody else's stay.
     gcloud
         .ok("gcloud logging metrics create other --description=x --log-filter=severity=ERROR")

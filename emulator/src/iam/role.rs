@@ -335,6 +335,7 @@ const ROLES: &[(&str, &[&str])] = &[
         "roles/storage.objectViewer",
         &["resourcemanager.projects.get", "storage.objects.get", "storage.objects.list"],
     ),
+    ("roles/telemetry.writer", &["telemetry.metrics.write", "telemetry.traces.write"]),
 ];
 
 /// What even an owner has to be granted.

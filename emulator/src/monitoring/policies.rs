@@ -241,7 +241,7 @@ mod tests {
             ("/severity", json!("INFO")),
             ("/conditions", json!([])),
             ("/conditions/0/displayName", json!("")),
-            ("/userLabels/made-for", json!("Receiver")),
+            ("/userLabels/made-for", json!("Upper")),
             (&format!("{promql}/query"), json!("")),
             (&format!("{promql}/duration"), json!("-1s")),
             (&format!("{promql}/evaluationInterval"), json!("45s")),
