@@ -60,7 +60,7 @@ fn serve(jobs: Jobs) -> ExitCode {
         Err(faults) => return wrong_settings(&faults),
     };
     let format = telemetry::format(&config);
-    telemetry::start(format, config.log_level);
+    telemetry::start(format, config.log_level, config.has_traces());
     match run(config, jobs, format) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -42,6 +42,9 @@ pub const DRAIN: Duration = Duration::from_millis(7500);
 /// How long what was aborted has to be answered.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
+/// When all is over, telemetry too: before Cloud Run kills.
+const LAST_OF_ALL: Duration = Duration::from_millis(9500);
+
 /// Longer than any front end keeps a connection that it may still send on; a server that closes first
 /// turns that send into an error
 /// (<https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries>).
@@ -100,12 +103,15 @@ impl Server {
                 shared: Arc::clone(&shared),
             })
         });
-        shared.telemetry.watch(&shared, &config.verifiers);
+        let routes: Vec<Arc<Route>> = routes.collect();
+        let jobs =
+            routes.iter().flat_map(|route| route.jobs.keys().map(|job| (route.sender, &**job)));
+        shared.telemetry.watch(&shared, &config.verifiers, jobs);
         Ok(Self {
             listener,
             address,
             workers: config.workers,
-            routes: routes.collect(),
+            routes,
             shared,
             verifiers: config.verifiers,
         })
@@ -145,6 +151,7 @@ impl Server {
             ended = &mut server => return ended,
             () = stop => {}
         }
+        let until = Instant::now() + LAST_OF_ALL;
         let stopped = async { tokio::join!(server, drain(&shared, &handle)).0 };
         let ended = match timeout(DRAIN + LAST_ANSWERS * 3 / 2, stopped).await {
             Ok(ended) => ended,
@@ -154,7 +161,7 @@ impl Server {
                 Ok(())
             }
         };
-        shared.telemetry.end().await;
+        shared.telemetry.end(until).await;
         ended
     }
 }

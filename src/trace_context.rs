@@ -12,8 +12,8 @@ use crate::telemetry::spans::Remote;
 pub(crate) struct TraceContext {
     trace_id: u128,
     span_id: u64,
-    /// Whether the caller records its trace.
-    pub(crate) is_sampled: bool,
+    /// Whether the caller records its trace; `None` where it leaves that to others.
+    pub(crate) is_sampled: Option<bool>,
 }
 
 impl TraceContext {
@@ -30,7 +30,8 @@ impl TraceContext {
 
     /// As a span of somebody else's.
     pub(crate) fn remote(&self) -> Remote {
-        Remote { trace_id: self.trace_id, span_id: self.span_id, is_sampled: self.is_sampled }
+        let is_sampled = self.is_sampled.unwrap_or(false);
+        Remote { trace_id: self.trace_id, span_id: self.span_id, is_sampled }
     }
 
     /// `00-<32 hex>-<16 hex>-<2 hex>`; versions above 00 may append fields.
@@ -51,13 +52,17 @@ impl TraceContext {
         let (ids, options) = value.split_once(';').unwrap_or((value, ""));
         let (trace_id, span_id) = ids.split_once('/').unwrap_or((ids, "0"));
         let trace_id = hex(&trace_id.to_ascii_lowercase(), 32)?;
-        let context =
-            Self { trace_id, span_id: span_id.parse().ok()?, is_sampled: options == "o=1" };
+        let is_sampled = options.strip_prefix("o=").map(|options| options == "1");
+        let context = Self { trace_id, span_id: span_id.parse().ok()?, is_sampled };
         (trace_id != 0).then_some(context)
     }
 
     fn of(trace_id: u128, span_id: u64, is_sampled: bool) -> Option<Self> {
-        (trace_id != 0 && span_id != 0).then_some(Self { trace_id, span_id, is_sampled })
+        (trace_id != 0 && span_id != 0).then_some(Self {
+            trace_id,
+            span_id,
+            is_sampled: Some(is_sampled),
+        })
     }
 }
 
@@ -85,6 +90,7 @@ mod tests {
         assert_eq!(w3c.remote(), expected);
         let bare = TraceContext::from_cloud(TRACE).unwrap();
         assert_eq!(bare.remote(), Remote { trace_id, span_id: 0, is_sampled: false });
+        assert_eq!(bare.is_sampled, None, "it leaves that to others");
     }
 
     #[test]

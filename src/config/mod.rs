@@ -149,6 +149,11 @@ impl Config {
         }
     }
 
+    /// Whether traces are exported.
+    pub(crate) fn has_traces(&self) -> bool {
+        self.telemetry.as_ref().is_some_and(|telemetry| telemetry.traces.is_some())
+    }
+
     /// Reads settings through `lookup`, for the senders that have a job.
     ///
     /// # Errors
@@ -220,6 +225,7 @@ impl Config {
             dedup,
             max_instances,
             about: &about,
+            telemetry: telemetry.as_ref(),
         }
         .all();
         let verifiers = guards.verifiers();

@@ -4,7 +4,10 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use actix_web::http::Uri;
+use actix_web::http::{
+    Uri,
+    header::{HeaderName, HeaderValue},
+};
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator};
 
 use super::{
@@ -12,6 +15,9 @@ use super::{
     values::{self, Value},
 };
 use crate::record::About;
+
+/// The resource attribute of the project.
+pub(super) const PROJECT: &str = "gcp.project_id";
 
 /// Where traces and metrics go, and which of them.
 #[derive(Clone, Debug, PartialEq)]
@@ -25,7 +31,7 @@ pub(crate) struct TelemetryConfig {
     pub(crate) keeps_failed: bool,
     /// How long spans wait for others to go with: `OTEL_BSP_SCHEDULE_DELAY`.
     pub(crate) delay: Duration,
-    /// How many spans wait at most: `OTEL_BSP_MAX_QUEUE_SIZE`.
+    /// How much waits at most, an attempt's spans or one of a job's own each: `OTEL_BSP_MAX_QUEUE_SIZE`.
     pub(crate) queue: usize,
     /// How often metrics go out: `OTEL_METRIC_EXPORT_INTERVAL`.
     pub(crate) interval: Duration,
@@ -72,19 +78,21 @@ pub(super) fn read(
     let metrics = destination(reader, "METRICS", "v1/metrics");
     let mut resource: BTreeMap<String, String> =
         reader.optional("OTEL_RESOURCE_ATTRIBUTES", pairs()).unwrap_or_default();
-    let name = reader.optional("OTEL_SERVICE_NAME", values::text());
-    if let Some(name) = name.or_else(|| about.service.clone()) {
+    if let Some(name) = reader.optional("OTEL_SERVICE_NAME", values::text()) {
         resource.insert("service.name".to_owned(), name);
-    }
-    if let Some(revision) = &about.revision {
-        resource.entry("service.version".to_owned()).or_insert_with(|| revision.clone());
     }
     let mut say = |name: &str, value: &str| {
         resource.entry(name.to_owned()).or_insert_with(|| value.to_owned());
     };
+    if let Some(service) = &about.service {
+        say("service.name", service);
+    }
+    if let Some(revision) = &about.revision {
+        say("service.version", revision);
+    }
     if let Some(project) = about.project.id() {
         // Google's own endpoint asks for it: https://cloud.google.com/trace/docs/migrate-to-otlp-endpoints
-        say("gcp.project_id", project);
+        say(PROJECT, project);
     }
     if about.service.is_some() {
         say("cloud.provider", "gcp");
@@ -102,7 +110,7 @@ pub(super) fn read(
         delay: millis_of(reader, "OTEL_BSP_SCHEDULE_DELAY", 1000),
         queue: reader.optional("OTEL_BSP_MAX_QUEUE_SIZE", values::count()).unwrap_or(4096),
         interval: millis_of(reader, "OTEL_METRIC_EXPORT_INTERVAL", 60_000),
-        wait: millis_of(reader, "TELEMETRY_WAIT", 0),
+        wait: reader.optional("TELEMETRY_WAIT", wait()).unwrap_or_default(),
         metadata_host: metadata_host.to_owned(),
     };
     (!is_disabled && (config.traces.is_some() || config.metrics.is_some())).then_some(config)
@@ -118,11 +126,13 @@ fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Dest
     {
         reader.optional(&name, protocol());
     }
+    reader.optional(&format!("OTEL_EXPORTER_OTLP_{signal}_COMPRESSION"), compression());
+    reader.optional("OTEL_EXPORTER_OTLP_COMPRESSION", compression());
     let mut headers = secret_pairs(reader, "OTEL_EXPORTER_OTLP_HEADERS");
     headers.extend(secret_pairs(reader, &format!("OTEL_EXPORTER_OTLP_{signal}_HEADERS")));
     let timeout = reader
-        .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), millis())
-        .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", millis()));
+        .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), timeout())
+        .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", timeout()));
     let url = own.or_else(|| base.map(|base| format!("{}/{path}", base.trim_end_matches('/'))))?;
     let has_token = has_token(reader, &url);
     exporter.unwrap_or(true).then(|| Destination {
@@ -172,6 +182,23 @@ fn millis() -> Value<Duration> {
     }
 }
 
+fn timeout() -> Value<Duration> {
+    Value {
+        expected: "milliseconds, from 1 to 3600000",
+        parse: |text| (millis().parse)(text).filter(|timeout| !timeout.is_zero()),
+        show: millis().show,
+    }
+}
+
+/// Longer would outlast what a sender waits, and the drain.
+fn wait() -> Value<Duration> {
+    Value {
+        expected: "milliseconds, from 0 to 1000",
+        parse: |text| (millis().parse)(text).filter(|wait| *wait <= Duration::from_secs(1)),
+        show: millis().show,
+    }
+}
+
 fn boolean() -> Value<bool> {
     Value {
         expected: "true or false",
@@ -193,6 +220,14 @@ fn exporter() -> Value<bool> {
             _ => None,
         },
         show: |is_on| if *is_on { "otlp".to_owned() } else { "none".to_owned() },
+    }
+}
+
+fn compression() -> Value<()> {
+    Value {
+        expected: "none, since nothing is compressed here",
+        parse: |text| (text == "none").then_some(()),
+        show: |()| "none".to_owned(),
     }
 }
 
@@ -277,8 +312,12 @@ fn pairs() -> Value<BTreeMap<String, String>> {
 /// The same, of which no value is shown, not even a wrong one.
 fn secret_pairs(reader: &mut Reader<'_>, name: &str) -> BTreeMap<String, String> {
     let Some(raw) = reader.raw(name) else { return BTreeMap::new() };
-    let Value { expected, parse, .. } = pairs();
-    let Some(read) = parse(&raw) else {
+    let is_header = |(name, value): (&String, &String)| {
+        HeaderName::try_from(name).is_ok() && HeaderValue::try_from(value).is_ok()
+    };
+    let read = (pairs().parse)(&raw).filter(|pairs| pairs.iter().all(is_header));
+    let Some(read) = read else {
+        let expected = "name=value pairs of HTTP headers, separated by commas";
         reader.fault(name, Some("…"), expected, "correct it or leave it out");
         return BTreeMap::new();
     };

@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{DedupStore, SenderConfig, values::show_duration};
+use super::{
+    DedupStore, SenderConfig,
+    telemetry::{PROJECT, TelemetryConfig},
+    values::show_duration,
+};
 use crate::{
     guard::{Guard, Identity},
     record::About,
@@ -25,6 +29,7 @@ pub(super) struct Context<'a> {
     pub(super) dedup: DedupStore,
     pub(super) max_instances: Option<u32>,
     pub(super) about: &'a About,
+    pub(super) telemetry: Option<&'a TelemetryConfig>,
 }
 
 impl Context<'_> {
@@ -33,6 +38,7 @@ impl Context<'_> {
         self.deadline_chain(&mut warnings);
         self.platform_guards(&mut warnings);
         self.memory_dedup(&mut warnings);
+        self.telemetry(&mut warnings);
         warnings
     }
 
@@ -89,6 +95,31 @@ impl Context<'_> {
                 warnings.push(format!(
                     "{sender} trusts Cloud Run's IAM check: on a service that allows unauthenticated calls anybody may \
                      forge a token; deploy with --no-allow-unauthenticated"
+                ));
+            }
+        }
+    }
+
+    /// What is sent to Google needs a project, and what answers wait for counts against the sender's patience.
+    fn telemetry(&self, warnings: &mut Vec<String>) {
+        let Some(telemetry) = self.telemetry else { return };
+        let mut destinations = [&telemetry.traces, &telemetry.metrics].into_iter().flatten();
+        if destinations.any(|one| one.has_token) && !telemetry.resource.contains_key(PROJECT) {
+            warnings.push(
+                "GOOGLE_CLOUD_PROJECT is not set, and Google takes traces and metrics of a project only; set it to the \
+                 project's id"
+                    .to_owned(),
+            );
+        }
+        for &Deadlines { sender, job, told_name, told } in self.deadlines {
+            if !telemetry.wait.is_zero() && job < told && job + telemetry.wait >= told {
+                warnings.push(format!(
+                    "{}_DEADLINE and TELEMETRY_WAIT are {} together, not below {told_name}, {}: {} may give up on what is \
+                     done; lower one of the first two, or raise the third here and at the sender",
+                    sender.as_str().to_uppercase(),
+                    show_duration(job + telemetry.wait),
+                    show_duration(told),
+                    sender.title(),
                 ));
             }
         }

@@ -10,7 +10,7 @@ use std::{
 use actix_web::{
     HttpMessage, HttpRequest,
     dev::ServiceRequest,
-    http::{Method, StatusCode},
+    http::{Method, StatusCode, header::HeaderMap},
 };
 use jiff::Timestamp;
 use oidc::{Notes, Refusal};
@@ -43,6 +43,8 @@ pub(crate) struct Attempt {
     pub(super) trace: Option<TraceContext>,
     /// Whether this attempt has spans of its own, which the sampler may yet leave out.
     pub(super) has_spans: bool,
+    /// Whether the front end was reached by HTTPS, as far as it says so; looked at for spans alone.
+    pub(super) is_https: bool,
     pub(super) state: Mutex<State>,
 }
 
@@ -77,6 +79,8 @@ pub(super) struct State {
     pub(super) verification: Option<(Span, Notes)>,
     pub(super) claim: Option<Span>,
     pub(super) run: Option<Span>,
+    /// Whether its spans were taken along.
+    pub(super) has_spans_out: bool,
 }
 
 impl State {
@@ -121,6 +125,7 @@ impl Attempt {
             method: request.method().clone(),
             trace,
             has_spans: own.is_some(),
+            is_https: own.is_some() && is_https(request.headers()),
             state: Mutex::new(State { job: job.to_owned(), own, ..State::default() }),
             route,
         }
@@ -182,7 +187,8 @@ impl Attempt {
 
     /// Ends when the spans are handed over, or when that takes longer than an answer may wait.
     pub(super) async fn handed_over(&self) {
-        if self.has_spans {
+        // Only for its own: what the sampler leaves out has nothing to wait for.
+        if self.has_spans && self.state().has_spans_out {
             self.route.shared.telemetry.handed_over().await;
         }
     }
@@ -323,7 +329,7 @@ impl Attempt {
         state.status.get_or_insert(status);
         state.duration_ms = (self.started.elapsed().as_secs_f64() * 1e6).round() / 1e3;
         self.route.records.write(state, self);
-        telemetry::write(state, self);
+        state.has_spans_out = telemetry::write(state, self);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -335,6 +341,11 @@ impl Span {
     fn since(begun: Option<Instant>) -> Option<Span> {
         Some(Span { begun: begun?, ended: Instant::now() })
     }
+}
+
+/// <https://cloud.google.com/run/docs/container-contract>
+fn is_https(headers: &HeaderMap) -> bool {
+    headers.get("x-forwarded-proto").is_some_and(|scheme| scheme == "https")
 }
 
 /// The span that published the message or the event.

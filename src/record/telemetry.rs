@@ -2,6 +2,7 @@
 
 use std::time::{Instant, SystemTime};
 
+use actix_web::http::Method;
 use opentelemetry::{
     KeyValue,
     trace::{SpanKind, Status},
@@ -18,10 +19,10 @@ use crate::{
     },
 };
 
-/// Hands both over.
-pub(super) fn write(state: &State, attempt: &Attempt) {
+/// Hands both over, and says whether there were spans among it.
+pub(super) fn write(state: &State, attempt: &Attempt) -> bool {
     let telemetry = &attempt.route.shared.telemetry;
-    let Some((outcome, status)) = state.outcome.as_ref().zip(state.status) else { return };
+    let Some((outcome, status)) = state.outcome.as_ref().zip(state.status) else { return false };
     if let Some(metrics) = telemetry.metrics() {
         metrics.add(&Measured {
             sender: attempt.route.sender,
@@ -39,9 +40,11 @@ pub(super) fn write(state: &State, attempt: &Attempt) {
                 && state.attempt.is_some_and(|number| number >= STUCK_FROM),
         });
     }
-    if let Some(own) = state.own.as_ref().filter(|own| telemetry.keeps(own, outcome.has_failed())) {
+    let kept = state.own.as_ref().filter(|own| telemetry.keeps(own, outcome.has_failed()));
+    if let Some(own) = kept {
         telemetry.take(spans(own, state, attempt, outcome, status.as_u16()));
     }
+    kept.is_some()
 }
 
 fn spans(
@@ -104,7 +107,11 @@ fn server(
     end: SystemTime,
 ) -> Spanned {
     let sender = attempt.route.sender;
-    let method = attempt.method.as_str();
+    let (method, name) = match &attempt.method {
+        // A stranger's word is no method (HTTP's conventions), and no name of a span.
+        method if is_standard(method) => (method.as_str(), method.as_str()),
+        _ => ("_OTHER", "HTTP"),
+    };
     let route = match state.is_known_job {
         true => format!("/{sender}/{}", state.job),
         false => format!("/{sender}/*"),
@@ -117,12 +124,15 @@ fn server(
     set("http.route", route.clone().into());
     set("http.response.status_code", i64::from(status).into());
     set("http.request.body.size", as_i64(state.request_bytes).into());
-    set("url.scheme", "http".into());
+    set("url.scheme", if attempt.is_https { "https" } else { "http" }.into());
+    if state.is_known_job {
+        set("url.path", route.clone().into());
+    }
     set("faas.trigger", trigger(sender).into());
     set("invocation.sender", sender.as_str().into());
     set("invocation.outcome", outcome.as_str().into());
     if let Some(id) = &state.id {
-        set("faas.invocation_id", id.to_string().into());
+        set("faas.invocation_id", oidc::shown(&id.to_string()).into());
     }
     if let Some(number) = state.attempt {
         set("invocation.attempt", i64::from(number).into());
@@ -142,7 +152,7 @@ fn server(
         set("error.type", outcome.as_str().into());
     }
     Spanned {
-        name: format!("{method} {route}").into(),
+        name: format!("{name} {route}").into(),
         kind: SpanKind::Server,
         span_id: own.span_id,
         within: own.parent.map(|parent| parent.span_id),
@@ -192,6 +202,13 @@ fn of_origin(
             set("cloudevents.event_type", oidc::shown(&event.event_type).into());
         }
     }
+}
+
+/// RFC 9110 §9 and RFC 5789.
+fn is_standard(method: &Method) -> bool {
+    use Method as M;
+    [M::CONNECT, M::DELETE, M::GET, M::HEAD, M::OPTIONS, M::PATCH, M::POST, M::PUT, M::TRACE]
+        .contains(method)
 }
 
 /// <https://opentelemetry.io/docs/specs/semconv/registry/attributes/faas/>

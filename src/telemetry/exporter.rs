@@ -5,7 +5,7 @@ use std::{
     fmt,
     sync::{
         Arc, OnceLock,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     thread,
     time::Duration,
@@ -38,15 +38,15 @@ const MOST_ANSWER_BYTES: usize = 64 << 10;
 #[derive(Clone)]
 pub(crate) struct Exporter {
     spans: mpsc::Sender<Vec<SpanData>>,
-    orders: mpsc::UnboundedSender<Order>,
+    flushes: mpsc::UnboundedSender<oneshot::Sender<()>>,
+    sends: mpsc::UnboundedSender<Send>,
     dropped: Arc<AtomicU64>,
 }
 
-enum Order {
-    /// Hand over what there is, and say so.
-    Flush(oneshot::Sender<()>),
-    /// Send a request of the metrics' exporter, which runs on a thread without a runtime.
-    Send(Box<Request<Bytes>>, oneshot::Sender<Result<Response<Bytes>, HttpError>>),
+/// A request of the metrics' exporter, which runs on a thread without a runtime.
+struct Send {
+    request: Request<Bytes>,
+    answer: oneshot::Sender<Result<Response<Bytes>, HttpError>>,
 }
 
 impl Exporter {
@@ -56,7 +56,8 @@ impl Exporter {
     /// What the system says where there can be no thread, and the library of an exporter that cannot be.
     pub(crate) fn start(config: &TelemetryConfig) -> Result<Exporter, String> {
         let (spans, queue) = mpsc::channel(config.queue);
-        let (orders, ordered) = mpsc::unbounded_channel();
+        let (flushes, flushed) = mpsc::unbounded_channel();
+        let (sends, sent) = mpsc::unbounded_channel();
         let span_exporter = match &config.traces {
             Some(destination) => Some(span_exporter(destination, config)?),
             None => None,
@@ -66,14 +67,20 @@ impl Exporter {
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
-                runtime.block_on(serve(queue, ordered, span_exporter, client, delay));
+                runtime.block_on(async {
+                    // Beside the spans: neither waits for the other.
+                    tokio::join!(
+                        serve(queue, flushed, span_exporter, delay),
+                        send_all(sent, client)
+                    )
+                });
             }
         };
         thread::Builder::new()
             .name("telemetry".to_owned())
             .spawn(run)
             .map_err(|e| e.to_string())?;
-        Ok(Exporter { spans, orders, dropped: Arc::default() })
+        Ok(Exporter { spans, flushes, sends, dropped: Arc::default() })
     }
 
     /// Takes the spans of one attempt along, or drops them where too many wait already.
@@ -92,14 +99,14 @@ impl Exporter {
     /// Ends when what there was is handed over, or after `within`.
     pub(crate) async fn flush(&self, within: Duration) {
         let (done, is_done) = oneshot::channel();
-        if self.orders.send(Order::Flush(done)).is_ok() {
+        if self.flushes.send(done).is_ok() {
             let _ = timeout(within, is_done).await;
         }
     }
 
     /// For the metrics' exporter.
     pub(crate) fn client(&self) -> OtherThread {
-        OtherThread(self.orders.clone())
+        OtherThread(self.sends.clone())
     }
 }
 
@@ -132,14 +139,12 @@ pub(crate) fn resource(config: &TelemetryConfig) -> Resource {
 /// Collects spans and sends them off, a batch at a time and one batch after the other.
 async fn serve(
     mut queue: mpsc::Receiver<Vec<SpanData>>,
-    mut orders: mpsc::UnboundedReceiver<Order>,
+    mut flushes: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
     exporter: Option<SpanExporter>,
-    client: Option<SameThread>,
     delay: Duration,
 ) {
     let mut waiting: Vec<SpanData> = Vec::new();
     let mut due: Option<Instant> = None;
-    let mut is_failing = false;
     loop {
         let is_due = async {
             match due {
@@ -149,21 +154,16 @@ async fn serve(
         };
         tokio::select! {
             biased;
-            order = orders.recv() => match order {
-                Some(Order::Flush(done)) => {
+            flush = flushes.recv() => match flush {
+                // Whoever asked has not waited.
+                Some(done) if done.is_closed() => {}
+                Some(done) => {
                     while let Ok(spans) = queue.try_recv() {
                         waiting.extend(spans);
                     }
-                    export(exporter.as_ref(), &mut waiting, &mut is_failing).await;
+                    export(exporter.as_ref(), &mut waiting).await;
                     due = None;
                     let _ = done.send(());
-                }
-                Some(Order::Send(request, answer)) => {
-                    let Some(client) = client.clone() else { continue };
-                    // Beside the spans: neither waits for the other.
-                    tokio::spawn(async move {
-                        let _ = answer.send(client.send_bytes(*request).await);
-                    });
                 }
                 None => return,
             },
@@ -175,37 +175,32 @@ async fn serve(
                 None => return,
             },
             () = is_due => {
-                export(exporter.as_ref(), &mut waiting, &mut is_failing).await;
+                export(exporter.as_ref(), &mut waiting).await;
                 due = None;
             }
         }
         if waiting.len() >= BATCH {
-            export(exporter.as_ref(), &mut waiting, &mut is_failing).await;
+            export(exporter.as_ref(), &mut waiting).await;
             due = None;
         }
     }
 }
 
-/// What cannot be handed over is let go of: there is always more to come. It is said once, until it goes well again.
-async fn export(
-    exporter: Option<&SpanExporter>,
-    waiting: &mut Vec<SpanData>,
-    is_failing: &mut bool,
-) {
-    let spans = std::mem::take(waiting);
-    let (Some(exporter), false) = (exporter, spans.is_empty()) else { return };
-    match exporter.export(spans).await {
-        Ok(()) => *is_failing = false,
-        Err(error) if *is_failing => {
+/// What cannot be handed over is let go of: there is always more to come.
+async fn export(exporter: Option<&SpanExporter>, waiting: &mut Vec<SpanData>) {
+    while let (Some(exporter), false) = (exporter, waiting.is_empty()) {
+        let batch = waiting.drain(..waiting.len().min(BATCH)).collect();
+        if let Err(error) = exporter.export(batch).await {
             tracing::debug!(error = %error, "spans could not be handed over");
         }
-        Err(error) => {
-            *is_failing = true;
-            tracing::warn!(
-                error = %error,
-                "spans could not be handed over, and are lost until a collector takes them"
-            );
-        }
+    }
+}
+
+/// Sends what the metrics' exporter asks for.
+async fn send_all(mut sends: mpsc::UnboundedReceiver<Send>, client: Option<SameThread>) {
+    let Some(client) = client else { return };
+    while let Some(Send { request, answer }) = sends.recv().await {
+        let _ = answer.send(client.send_bytes(request).await);
     }
 }
 
@@ -216,6 +211,8 @@ struct SameThread {
     timeout: Duration,
     /// Where the access tokens are from that go along, if any do.
     tokens: Option<Arc<MetadataServer>>,
+    /// What is not taken is said once, until it goes well again.
+    is_failing: Arc<AtomicBool>,
 }
 
 impl SameThread {
@@ -225,28 +222,11 @@ impl SameThread {
             client: Arc::default(),
             timeout: destination.timeout,
             tokens: destination.has_token.then(tokens),
+            is_failing: Arc::default(),
         }
     }
 
-    fn client(&self) -> Result<&reqwest::Client, HttpError> {
-        if let Some(client) = self.client.get() {
-            return Ok(client);
-        }
-        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
-        let client = builder.timeout(self.timeout).build()?;
-        Ok(self.client.get_or_init(|| client))
-    }
-}
-
-impl fmt::Debug for SameThread {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SameThread")
-    }
-}
-
-#[async_trait::async_trait]
-impl HttpClient for SameThread {
-    async fn send_bytes(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+    async fn send(&self, mut request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         if let Some(tokens) = &self.tokens {
             request.headers_mut().insert(AUTHORIZATION, tokens.authorization().await?);
         }
@@ -267,10 +247,54 @@ impl HttpClient for SameThread {
         *response.headers_mut() = headers;
         Ok(response)
     }
+
+    fn client(&self) -> Result<&reqwest::Client, HttpError> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let builder = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+        let client = builder.timeout(self.timeout).build()?;
+        Ok(self.client.get_or_init(|| client))
+    }
+}
+
+impl fmt::Debug for SameThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SameThread")
+    }
+}
+
+#[async_trait::async_trait]
+impl HttpClient for SameThread {
+    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
+        // Without its query, which may hold a key.
+        let (host, path) = (request.uri().host().unwrap_or_default(), request.uri().path());
+        let to = format!("{host}{path}");
+        let sent = self.send(request).await;
+        let fault = match &sent {
+            Ok(response) if response.status().is_success() => None,
+            Ok(response) => Some(format!("answered {}", response.status())),
+            Err(error) => Some(last_cause(error.as_ref())),
+        };
+        let was_failing = self.is_failing.swap(fault.is_some(), Ordering::Relaxed);
+        if let (Some(reason), false) = (fault, was_failing) {
+            tracing::warn!(to, reason, "telemetry is lost until this takes it");
+        }
+        sent
+    }
+}
+
+/// What lies at the bottom of a fault, which says more than what is wrapped around it.
+fn last_cause(error: &dyn std::error::Error) -> String {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
 }
 
 /// Has the telemetry thread send, from one that has no runtime.
-pub(crate) struct OtherThread(mpsc::UnboundedSender<Order>);
+pub(crate) struct OtherThread(mpsc::UnboundedSender<Send>);
 
 impl fmt::Debug for OtherThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -282,9 +306,7 @@ impl fmt::Debug for OtherThread {
 impl HttpClient for OtherThread {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (answer, answered) = oneshot::channel();
-        self.0
-            .send(Order::Send(Box::new(request), answer))
-            .map_err(|_| "the telemetry thread has ended")?;
+        self.0.send(Send { request, answer }).map_err(|_| "the telemetry thread has ended")?;
         answered.await?
     }
 }

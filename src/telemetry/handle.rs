@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use opentelemetry_sdk::trace::{IdGenerator, RandomIdGenerator, SpanData};
+use tokio::time::Instant;
 
 use super::{
     exporter::Exporter,
@@ -12,6 +13,7 @@ use super::{
 use crate::{
     config::telemetry::{Sampler, TelemetryConfig},
     dispatch::Shared,
+    senders::Sender,
     trace_context::TraceContext,
 };
 
@@ -60,9 +62,15 @@ impl Telemetry {
     }
 
     /// Lets the metrics see what is not of one attempt.
-    pub(crate) fn watch(&self, shared: &Arc<Shared>, verifiers: &[oidc::Verifier]) {
+    pub(crate) fn watch<'a>(
+        &self,
+        shared: &Arc<Shared>,
+        verifiers: &[oidc::Verifier],
+        jobs: impl Iterator<Item = (Sender, &'a str)>,
+    ) {
         if let Some(metrics) = self.metrics() {
             metrics.watch(Arc::downgrade(shared), verifiers.to_vec());
+            jobs.for_each(|(sender, job)| metrics.begin_at_zero(sender, job));
         }
     }
 
@@ -81,7 +89,7 @@ impl Telemetry {
             job_span_id: self.new_span_id(),
             parent,
             link: None,
-            is_sampled: inner.sampler.keeps(trace_id, parent.map(|parent| parent.is_sampled)),
+            is_sampled: inner.sampler.keeps(trace_id, caller.and_then(|caller| caller.is_sampled)),
         })
     }
 
@@ -125,8 +133,8 @@ impl Telemetry {
         }
     }
 
-    /// Hands over what is left, and does not wait long.
-    pub(crate) async fn end(&self) {
+    /// Hands over what is left, within [`LAST_FLUSH`] and no later than `until`.
+    pub(crate) async fn end(&self, until: Instant) {
         let Some(inner) = self.0.clone() else { return };
         let of_metrics = Arc::clone(&inner);
         let (flushed, is_flushed) = tokio::sync::oneshot::channel();
@@ -141,7 +149,8 @@ impl Telemetry {
         if let Err(error) = metrics {
             tracing::debug!(error = %error, "the last metrics are not handed over");
         }
+        let until = until.min(Instant::now() + LAST_FLUSH);
         let all = async { tokio::join!(inner.exporter.flush(LAST_FLUSH), is_flushed) };
-        let _ = tokio::time::timeout(LAST_FLUSH, all).await;
+        let _ = tokio::time::timeout_at(until, all).await;
     }
 }

@@ -17,6 +17,7 @@ use super::exporter::{Exporter, resource};
 use crate::{
     config::telemetry::{Destination, TelemetryConfig},
     dispatch::Shared,
+    outcome::Outcome,
     senders::Sender,
 };
 
@@ -197,7 +198,7 @@ impl Metrics {
             .with_unit("1")
             .with_description("1 while every token could be judged; 0 in a key outage.")
             .with_callback(move |observer| {
-                let is_usable = of_keys.iter().all(|verifier| age_secs(verifier).is_some());
+                let is_usable = !of_keys.iter().any(is_out);
                 observer.observe(u64::from(is_usable), &[]);
             })
             .build();
@@ -209,6 +210,25 @@ impl Metrics {
                 observer.observe(verifiers.iter().map(oidc::Verifier::recalls).sum(), &[]);
             })
             .build();
+    }
+
+    /// Begins the counts that alerts wait for: a count that begins at one has not grown, as Prometheus sees it.
+    pub(crate) fn begin_at_zero(&self, sender: Sender, job: &str) {
+        let labels = |job: &str, outcome: &'static str, reason: &'static str| {
+            [
+                KeyValue::new(SENDER, sender.as_str()),
+                KeyValue::new(JOB, job.to_owned()),
+                KeyValue::new(OUTCOME, outcome),
+                KeyValue::new(REASON, reason),
+            ]
+        };
+        for outcome in [Outcome::GaveUp(String::new()), Outcome::Unreadable(String::new())] {
+            self.invocations.add(0, &labels(job, outcome.as_str(), ""));
+        }
+        let outage = oidc::Reason::KeysUnavailable;
+        let refused = Outcome::Refused(outage).as_str();
+        self.invocations.add(0, &labels("", refused, outage.as_str()));
+        self.stuck.add(0, &labels(job, "", "")[..2]);
     }
 
     /// Adds an attempt.
@@ -247,6 +267,12 @@ fn age_secs(verifier: &oidc::Verifier) -> Option<f64> {
         oidc::KeysStatus::Usable { age, .. } => Some(age.as_secs_f64()),
         oidc::KeysStatus::Unusable { .. } => None,
     }
+}
+
+/// Whether a verifier has no keys that count because they cannot be had; whoever was idle for long fetches with the next
+/// request.
+fn is_out(verifier: &oidc::Verifier) -> bool {
+    matches!(verifier.keys_status(), oidc::KeysStatus::Unusable { last_error: Some(_) })
 }
 
 /// Histograms with buckets that grow with the value, so that milliseconds and hours are told apart alike.

@@ -49,11 +49,15 @@ const SILENCED: [&str; 9] = [
 ];
 
 /// Sends log lines to standard output, and panics with them.
-pub fn start(format: Format, level: LevelFilter) {
+///
+/// Jobs' own spans are looked at where traces are exported.
+pub fn start(format: Format, level: LevelFilter, has_traces: bool) {
     let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stdout);
     let silenced = SILENCED.map(|library| (library, level.min(LevelFilter::WARN)));
     let filter = Targets::new().with_default(level).with_targets(silenced);
-    let registry = tracing_subscriber::registry().with(job_spans::JobSpans);
+    // As strict as the lines: a library's spans hold what its lines do.
+    let spans = has_traces.then(|| job_spans::JobSpans.with_filter(filter.clone()));
+    let registry = tracing_subscriber::registry().with(spans);
     // An error says that one was set before, which then goes on.
     let _ = match format {
         Format::Json => {

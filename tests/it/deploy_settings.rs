@@ -158,6 +158,10 @@ fn a_wrong_command_line_or_setting_is_one_line_and_64() {
         ("scripts/setup --deployer=ada", "DEPLOYER is 'ada'; it takes user:YOU@example.com"),
         ("scripts/deploy --auth=none", "AUTH is 'none'; it takes verify or platform"),
         ("scripts/deploy --audience=https://a,https://b", "several are separated by |"),
+        (
+            "scripts/deploy --telemetry --job-settings=OTEL_RESOURCE_ATTRIBUTES=team=a",
+            "OTEL_RESOURCE_ATTRIBUTES without cloud.region",
+        ),
         ("scripts/deploy --job-settings=smtp", "JOB_SETTINGS has 'smtp'; it takes NAME=VALUE"),
         ("scripts/deploy --image=i --source", "it takes --image or --source, not both"),
         ("scripts/deploy --only=half", "ONLY is 'half'; it takes candidate, probe or traffic"),

@@ -195,6 +195,13 @@ async fn what_an_operator_watches_by_is_made_once_changed_where_it_differs_and_d
     // As the README says it.
     let as_said = readme("Watch it")[0].replace("my-project", "demo-project");
     gcloud.ok(&line(&as_said)).await;
+    // Whom they tell stays where nothing is said.
+    assert_eq!(each("unchanged ", "scripts/monitor").await, 10);
+    let policies = gcloud.json("gcloud alpha monitoring policies list").await;
+    for policy in policies.as_array().unwrap() {
+        assert_eq!(policy["notificationChannels"].as_array().unwrap().len(), 1, "{policy}");
+        assert!(policy.to_string().contains("logging.googleapis.com/user/receiver."), "{policy}");
+    }
     // Somebody else's stay.
     gcloud
         .ok("gcloud logging metrics create other --description=x --log-filter=severity=ERROR")

@@ -116,6 +116,18 @@ fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do()
             "TELEMETRY_AUTH is \"google\"",
             "an https endpoint",
         ),
+        (&[("TELEMETRY_WAIT", "1001")], "TELEMETRY_WAIT is", "from 0 to 1000"),
+        (&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")], "OTEL_EXPORTER_OTLP_TIMEOUT is", "from 1"),
+        (
+            &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
+            "OTEL_EXPORTER_OTLP_COMPRESSION is",
+            "none",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_HEADERS", "api key=0123")],
+            "OTEL_EXPORTER_OTLP_HEADERS is \"…\"",
+            "of HTTP headers",
+        ),
         (&[("OTEL_TRACES_SAMPLER", "xray")], "OTEL_TRACES_SAMPLER is", "traceidratio"),
         (&[("OTEL_TRACES_SAMPLER_ARG", "2")], "OTEL_TRACES_SAMPLER_ARG is", "from 0 to 1"),
         (&[("OTEL_TRACES_EXPORTER", "zipkin")], "OTEL_TRACES_EXPORTER is", "otlp or none"),
@@ -280,6 +292,17 @@ fn what_is_doubtful_is_warned_about_with_what_to_do() {
         (&platform, "deploy with --no-allow-unauthenticated"),
         (&[("MAX_INSTANCES", "3")], "DEDUP is memory and MAX_INSTANCES is 3"),
         (&[("K_SERVICE", "orders")], "DEDUP is memory and MAX_INSTANCES is not set"),
+        (
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://telemetry.googleapis.com"),
+                ("GOOGLE_CLOUD_PROJECT", ""),
+            ],
+            "GOOGLE_CLOUD_PROJECT is not set, and Google takes traces",
+        ),
+        (
+            &[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"), ("TELEMETRY_WAIT", "1000")],
+            "PUBSUB_DEADLINE and TELEMETRY_WAIT are 10s together, not below PUBSUB_ACK_DEADLINE, 10s",
+        ),
     ] {
         let warnings = warnings(changes);
         assert!(warnings.iter().any(|found| found.contains(warning)), "{warning}: {warnings:#?}");
