@@ -39,12 +39,12 @@ const MOST_ANSWER_BYTES: usize = 64 << 10;
 pub(crate) struct Exporter {
     spans: mpsc::Sender<Vec<SpanData>>,
     flushes: mpsc::UnboundedSender<oneshot::Sender<()>>,
-    sends: mpsc::UnboundedSender<Send>,
+    sends: mpsc::UnboundedSender<Relayed>,
     dropped: Arc<AtomicU64>,
 }
 
 /// A request of the metrics' exporter, which runs on a thread without a runtime.
-struct Send {
+struct Relayed {
     request: Request<Bytes>,
     answer: oneshot::Sender<Result<Response<Bytes>, HttpError>>,
 }
@@ -197,9 +197,9 @@ async fn export(exporter: Option<&SpanExporter>, waiting: &mut Vec<SpanData>) {
 }
 
 /// Sends what the metrics' exporter asks for.
-async fn send_all(mut sends: mpsc::UnboundedReceiver<Send>, client: Option<SameThread>) {
+async fn send_all(mut sends: mpsc::UnboundedReceiver<Relayed>, client: Option<SameThread>) {
     let Some(client) = client else { return };
-    while let Some(Send { request, answer }) = sends.recv().await {
+    while let Some(Relayed { request, answer }) = sends.recv().await {
         let _ = answer.send(client.send_bytes(request).await);
     }
 }
@@ -294,7 +294,7 @@ fn last_cause(error: &dyn std::error::Error) -> String {
 }
 
 /// Has the telemetry thread send, from one that has no runtime.
-pub(crate) struct OtherThread(mpsc::UnboundedSender<Send>);
+pub(crate) struct OtherThread(mpsc::UnboundedSender<Relayed>);
 
 impl fmt::Debug for OtherThread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -306,7 +306,7 @@ impl fmt::Debug for OtherThread {
 impl HttpClient for OtherThread {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Send { request, answer }).map_err(|_| "the telemetry thread has ended")?;
+        self.0.send(Relayed { request, answer }).map_err(|_| "the telemetry thread has ended")?;
         answered.await?
     }
 }
