@@ -41,8 +41,10 @@ pub(crate) struct Attempt {
     pub(super) started: Instant,
     pub(super) method: Method,
     pub(super) trace: Option<TraceContext>,
-    /// Whether this attempt has spans of its own, which the sampler may yet leave out.
+    /// Whether this attempt has spans of its own, kept or not: what the job sends is in their trace.
     pub(super) has_spans: bool,
+    /// Whether they may be kept, so that it matters when what was.
+    pub(super) is_timed: bool,
     /// Whether the front end was reached by HTTPS, as far as it says so; looked at for spans alone.
     pub(super) is_https: bool,
     pub(super) state: Mutex<State>,
@@ -118,14 +120,17 @@ impl Attempt {
         // The path's last part as it came: until the table is asked, it is a stranger's text.
         let job = request.path().trim_start_matches('/').split_once('/').map_or("", |(_, job)| job);
         let trace = TraceContext::from_headers(request.headers());
-        let own = route.shared.telemetry.begin(trace.as_ref());
+        let telemetry = &route.shared.telemetry;
+        let own = telemetry.begin(trace.as_ref());
+        let is_timed = own.as_ref().is_some_and(|own| telemetry.may_keep(own, route.sender));
         Self {
             received: Timestamp::now(),
             started: Instant::now(),
             method: request.method().clone(),
             trace,
             has_spans: own.is_some(),
-            is_https: own.is_some() && is_https(request.headers()),
+            is_timed,
+            is_https: is_timed && is_https(request.headers()),
             state: Mutex::new(State { job: job.to_owned(), own, ..State::default() }),
             route,
         }
@@ -133,7 +138,7 @@ impl Attempt {
 
     /// The time, where spans are to have it.
     pub(crate) fn now(&self) -> Option<Instant> {
-        self.has_spans.then(Instant::now)
+        self.is_timed.then(Instant::now)
     }
 
     /// The caller was proved, or not, from then till now.
@@ -188,7 +193,7 @@ impl Attempt {
     /// Ends when the spans are handed over, or when that takes longer than an answer may wait.
     pub(super) async fn handed_over(&self) {
         // Only for its own: what the sampler leaves out has nothing to wait for.
-        if self.has_spans && self.state().has_spans_out {
+        if self.is_timed && self.state().has_spans_out {
             self.route.shared.telemetry.handed_over().await;
         }
     }

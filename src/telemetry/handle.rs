@@ -110,6 +110,13 @@ impl Telemetry {
         own.is_sampled = inner.sampler.keeps(publisher.trace_id, Some(publisher.is_sampled));
     }
 
+    /// Whether the spans of an attempt that begins may go out.
+    pub(crate) fn may_keep(&self, own: &OwnSpan, sender: Sender) -> bool {
+        // Its publisher may decide, where nobody else has.
+        let is_open = own.parent.is_none() && matches!(sender, Sender::Pubsub | Sender::Events);
+        is_open || self.keeps(own, true)
+    }
+
     /// Whether the spans of an attempt that ended so go out.
     pub(crate) fn keeps(&self, own: &OwnSpan, has_failed: bool) -> bool {
         self.0.as_ref().is_some_and(|inner| own.is_sampled || (has_failed && inner.keeps_failed))
