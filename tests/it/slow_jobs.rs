@@ -11,7 +11,8 @@ fn main() -> ExitCode {
         tracing::info!("begun");
         let asleep = tracing::info_span!("asleep", milliseconds = milliseconds.payload);
         let sleep = tokio::time::sleep(Duration::from_millis(milliseconds.payload));
-        sleep.instrument(asleep).await;
+        // Below LOG_LEVEL, so that it is no span.
+        sleep.instrument(tracing::debug_span!("detail")).instrument(asleep).await;
         tracing::info!(long = "x".repeat(100_000), "slept");
         Ok(())
     });

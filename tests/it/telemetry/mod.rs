@@ -473,6 +473,7 @@ async fn what_a_job_traces_and_logs_is_within_its_attempt() {
     let (job, asleep) = (named(&spans, "job"), named(&spans, "asleep"));
     assert_eq!(asleep.parent_span_id, job.span_id);
     assert_eq!(attributes(&asleep.attributes)["milliseconds"], 1);
+    assert!(spans.iter().all(|span| span.name != "detail"), "it is below LOG_LEVEL: {spans:#?}");
 
     let line = |message: &str| {
         let lines = process.lines.iter();
