@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     thread,
+    time::Duration,
 };
 
 use actix_web::{
@@ -12,7 +13,10 @@ use actix_web::{
     rt::System,
     web::{self, ServiceConfig},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::error::Error;
 
@@ -42,10 +46,15 @@ pub(crate) fn bind(address: SocketAddr) -> Result<Bound, Error> {
     Ok(Bound { listener, address })
 }
 
+/// How long a worker may take to end, which it does at once unless something blocks its thread.
+const WORKERS_END: Duration = Duration::from_secs(5);
+
 /// A running server. Dropping it stops it.
 #[derive(Debug)]
 pub(crate) struct LocalServer {
     handle: ServerHandle,
+    /// Closed once no worker and no connection is left.
+    alive: mpsc::Receiver<()>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -63,9 +72,10 @@ impl LocalServer {
     {
         let address = bound.address.to_string();
         let (tell, told) = oneshot::channel();
+        let (living, alive) = mpsc::channel(1);
         let serve = move || {
             System::new().block_on(async move {
-                match build(bound.listener, routes) {
+                match build(bound.listener, routes, living) {
                     Ok(server) => {
                         // Nobody listens any more if the caller was cancelled; then the server is not wanted.
                         if tell.send(Ok(server.handle())).is_ok() {
@@ -84,7 +94,7 @@ impl LocalServer {
             .await
             .map_err(|_| Error::Thread("serves HTTP"))?
             .map_err(|source| Error::Listen { address, source })?;
-        Ok(LocalServer { handle, thread: Some(thread) })
+        Ok(LocalServer { handle, alive, thread: Some(thread) })
     }
 
     /// Stops at once, open connections included, and waits until the port is free again.
@@ -94,6 +104,8 @@ impl LocalServer {
             // The server has answered that it stopped; its thread has nothing left to do but end.
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
+        // Stopped at once, actix waits for no worker: a connection that is open would be answered once more.
+        let _ = timeout(WORKERS_END, self.alive.recv()).await;
     }
 }
 
@@ -104,13 +116,21 @@ impl Drop for LocalServer {
     }
 }
 
-fn build<F>(listener: TcpListener, routes: F) -> io::Result<actix_web::dev::Server>
+/// Every worker's app, and with it every connection, holds a clone of `living`.
+fn build<F>(
+    listener: TcpListener,
+    routes: F,
+    living: mpsc::Sender<()>,
+) -> io::Result<actix_web::dev::Server>
 where
     F: Fn(&mut ServiceConfig) + Clone + Send + 'static,
 {
     let app = move || {
         // Routes that read larger bodies set a limit of their own.
-        App::new().app_data(web::PayloadConfig::new(1 << 20)).configure(routes.clone())
+        App::new()
+            .app_data(living.clone())
+            .app_data(web::PayloadConfig::new(1 << 20))
+            .configure(routes.clone())
     };
     Ok(HttpServer::new(app).workers(1).disable_signals().listen(listener)?.run())
 }
