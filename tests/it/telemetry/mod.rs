@@ -50,9 +50,11 @@ fn named<'a>(spans: &'a [Span], name: &str) -> &'a Span {
 async fn an_attempt_is_a_server_s_span_with_its_parts_under_the_sender_s() {
     let mut collector = Collector::start();
     let mut service = service(&collector, &[]).await;
-    let delivery = Attempt::first("receipts", "42").delivery();
+    // One token for both: another second would give another.
+    let token = service.token(TASKS);
+    let delivery = Attempt::first("receipts", "42").delivery().bearer(&token);
     let delivery = delivery.header("traceparent", &traceparent(true));
-    let (_, record) = service.deliver("/tasks/done", &delivery).await;
+    let (_, record) = service.send("/tasks/done", &delivery).await;
     let spans = collector.attempt();
     let server = &spans[0];
     assert_eq!((hex(&server.trace_id).as_str(), server.name.as_str()), (TRACE, "POST /tasks/done"));
@@ -85,7 +87,8 @@ async fn an_attempt_is_a_server_s_span_with_its_parts_under_the_sender_s() {
     }
     let remembered = |spans: &[Span]| attributes(&named(spans, "verify").attributes);
     assert_eq!(remembered(&spans)["token.remembered"], false);
-    service.deliver("/tasks/done", &Attempt::first("receipts", "43").delivery()).await;
+    let delivery = Attempt::first("receipts", "43").delivery().bearer(&token);
+    service.send("/tasks/done", &delivery).await;
     let spans = collector.attempt();
     assert_eq!(remembered(&spans)["token.remembered"], true);
     // The keys were there, and nothing else has a span.
