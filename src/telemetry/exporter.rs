@@ -13,10 +13,14 @@ use std::{
 
 use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig, WithHttpConfig};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceResponse,
+};
 use opentelemetry_sdk::{
     Resource,
     trace::{SpanData, SpanExporter as _},
 };
+use prost::Message;
 use reqwest::{StatusCode, header::AUTHORIZATION};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -272,7 +276,7 @@ impl HttpClient for SameThread {
         let to = format!("{host}{path}");
         let sent = self.send(request).await;
         let fault = match &sent {
-            Ok(response) if response.status().is_success() => None,
+            Ok(response) if response.status().is_success() => refused(response.body()),
             Ok(response) => Some(format!("answered {}", response.status())),
             Err(error) => Some(last_cause(error.as_ref())),
         };
@@ -282,6 +286,15 @@ impl HttpClient for SameThread {
         }
         sent
     }
+}
+
+/// How much of what it was sent a collector has not taken, though it answered 200. What it answers to spans is, but for
+/// names, what it answers to metrics (<https://opentelemetry.io/docs/specs/otlp/#partial-success-1>).
+fn refused(answer: &[u8]) -> Option<String> {
+    let partial = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
+    let ExportTracePartialSuccess { rejected_spans, error_message } = partial;
+    (rejected_spans > 0)
+        .then(|| format!("refused {rejected_spans} of a request: {}", oidc::shown(&error_message)))
 }
 
 /// What lies at the bottom of a fault, which says more than what is wrapped around it.

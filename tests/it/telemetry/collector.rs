@@ -3,7 +3,7 @@
 use std::{
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    sync::mpsc,
+    sync::{Arc, mpsc},
     thread,
     time::Duration,
 };
@@ -32,14 +32,15 @@ impl Collector {
     }
 
     /// One that answers everything like this.
-    pub(super) fn answering(answer: &'static str) -> Collector {
+    pub(super) fn answering(answer: impl Into<Vec<u8>>) -> Collector {
+        let answer: Arc<[u8]> = answer.into().into();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sink, requests) = mpsc::channel();
         thread::spawn(move || {
             for stream in listener.incoming() {
-                let (stream, sink) = (stream.unwrap(), sink.clone());
-                thread::spawn(move || serve(stream, &sink, answer));
+                let (stream, sink, answer) = (stream.unwrap(), sink.clone(), answer.clone());
+                thread::spawn(move || serve(stream, &sink, &answer));
             }
         });
         Collector { url, requests, spans: Vec::new() }
@@ -100,7 +101,7 @@ fn spans(body: &[u8]) -> Vec<Span> {
     scopes.flat_map(|scope| scope.spans).collect()
 }
 
-fn serve(mut stream: TcpStream, sink: &mpsc::Sender<Request>, answer: &str) {
+fn serve(mut stream: TcpStream, sink: &mpsc::Sender<Request>, answer: &[u8]) {
     let mut text = Vec::new();
     let mut part = [0; 65_536];
     while let Ok(read) = stream.read(&mut part) {
@@ -123,7 +124,7 @@ fn serve(mut stream: TcpStream, sink: &mpsc::Sender<Request>, answer: &str) {
         let path = head.split(' ').nth(1).unwrap().to_owned();
         // The test may have seen enough.
         let _ = sink.send(Request { path, authorization: header("authorization"), body });
-        if stream.write_all(answer.as_bytes()).is_err() {
+        if stream.write_all(answer).is_err() {
             return;
         }
     }

@@ -10,7 +10,12 @@ use emulator::{
     Courier, Emulator, Issuer, KeyAnswer, Options,
     senders::{pubsub::Push, scheduler::Run, tasks::Attempt},
 };
-use opentelemetry_proto::tonic::{metrics::v1::metric::Data, trace::v1::Span};
+use opentelemetry_proto::tonic::{
+    collector::trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse},
+    metrics::v1::metric::Data,
+    trace::v1::Span,
+};
+use prost::Message;
 use serde_json::{Value, json};
 
 use self::{
@@ -377,6 +382,41 @@ async fn no_collector_costs_an_invocation_anything() {
         assert_eq!(service.stopped().await, [] as [Value; 0]);
         // Cloud Run kills at ten seconds; nothing was in flight here.
         assert!(begun.elapsed().as_secs() < 8, "{url}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_collector_does_not_take_is_said_once() {
+    let partial = ExportTracePartialSuccess { rejected_spans: 3, error_message: "too old".into() };
+    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", partial.len());
+    let refusing = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    for (answer, said) in [
+        ([head.into_bytes(), partial].concat(), "refused 3 of a request: too old"),
+        (refusing.into(), "answered 400 Bad Request"),
+    ] {
+        let collector = Collector::answering(answer);
+        let changes = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", &*collector.url),
+            ("OTEL_METRICS_EXPORTER", "none"),
+            ("TELEMETRY_WAIT", "1000"),
+        ];
+        let issuer = Issuer::start(0).await.unwrap();
+        let process = Process::start(slow_jobs(), &issuer, &changes);
+        let token = issuer.token(AUDIENCE, TASKS).unwrap();
+        for task in ["1", "2"] {
+            let delivery = Attempt::first("receipts", task).delivery().body("1").bearer(&token);
+            let url = format!("{}/tasks/sleep", process.url);
+            assert_eq!(Courier::new().unwrap().deliver(&url, &delivery).await.unwrap().status, 204);
+            assert_eq!(collector.request().path, "/v1/traces");
+        }
+        process.terminate();
+        let of_exporter = |line: &Value| line["target"] == "receiver::telemetry::exporter";
+        let lines: Vec<Value> = process.lines.iter().filter(of_exporter).collect();
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(line["severity"], "WARNING", "{line}");
+        assert_eq!(line["message"], "telemetry is lost until this takes it");
+        assert_eq!((&line["to"], &line["reason"]), (&json!("127.0.0.1/v1/traces"), &json!(said)));
     }
 }
 
