@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 
 use crate::{
@@ -26,13 +26,14 @@ use crate::{
 };
 
 /// The version of the document that is written and read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// All resources and what is on its way, such as waiting tasks and messages. Faults, history and keys are not in it. It
 /// is not for `Debug`, for it holds payloads.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct State {
+    #[serde(deserialize_with = "own_version")]
     version: u32,
     project: Project,
     iam: Value,
@@ -46,6 +47,16 @@ pub(crate) struct State {
     log_metrics: Value,
     dashboards: Value,
     alert_policies: Value,
+}
+
+/// Another version has other members: it is named before what is missing.
+fn own_version<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    match u32::deserialize(deserializer)? {
+        VERSION => Ok(VERSION),
+        given => Err(de::Error::custom(format!(
+            "version is {given}; this emulator reads {VERSION}, as its own export writes"
+        ))),
+    }
 }
 
 /// All of it as it is now.
@@ -70,16 +81,9 @@ pub(crate) fn export(google: &Google) -> State {
 /// Puts the document's resources in the place of all that are there, and sets them going.
 ///
 /// # Errors
-/// 400 for another version or project, and what each part refuses; then nothing has changed. 500 if there is no port
+/// 400 for another project, and what each part refuses; then nothing has changed. 500 if there is no port
 /// for a service; then accounts are replaced and services are gone.
 pub(crate) async fn import(google: &Arc<Google>, state: State) -> Result<(), ApiError> {
-    if state.version != VERSION {
-        let given = state.version;
-        return Err(ApiError::invalid_field(
-            "version",
-            format!("is {given}; this emulator reads {VERSION}, as its own export writes"),
-        ));
-    }
     if state.project != google.project {
         let Project { id, number } = state.project;
         return Err(ApiError::invalid_field(

@@ -169,12 +169,12 @@ async fn faults_are_set_listed_and_cleared() {
 async fn the_state_goes_out_and_comes_back_to_the_same_project_alone() {
     let (emulator, running, _) = start().await;
     let state = running.export().await.unwrap();
-    assert_eq!(state["version"], 1);
+    assert_eq!(state["version"], 2);
     assert_eq!(state["project"], json!({"id": "demo-project", "number": 123_456_789_012_u64}));
     running.import(state.to_string()).await.unwrap();
     emulator.import(emulator.export().unwrap()).await.unwrap();
     for (field, value, expected) in [
-        ("version", json!(2), "version: is 2; this emulator reads 1"),
+        ("version", json!(1), "version is 1; this emulator reads 2"),
         ("project", json!({"id": "x", "number": 1}), "start the emulator with --project x"),
         ("project", json!("x"), "Invalid JSON payload received"),
         ("more", json!(1), "unknown field `more`"),
