@@ -1,6 +1,6 @@
 //! What the tests of the control plane start from: Google's side without a server, and one call to it.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use actix_web::test::TestRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -8,7 +8,16 @@ use bytes::Bytes;
 use serde_json::Value;
 use tokio::runtime::Handle;
 
-use crate::{Options, api::call::Call, google::Google, iam::Principal, issuer::Authority};
+use crate::{
+    Options,
+    api::{
+        call::Call,
+        error::{ApiError, Code},
+    },
+    google::Google,
+    iam::Principal,
+    issuer::Authority,
+};
 
 /// Google's side, as it is at the start.
 pub(crate) fn google() -> Arc<Google> {
@@ -37,6 +46,20 @@ pub(crate) fn call_as(principal: Principal, method: &str, uri: &str, body: Value
 pub(crate) fn raw_call(principal: Principal, method: &str, uri: &str, body: Bytes) -> Call {
     let request = TestRequest::default().method(method.parse().unwrap()).uri(uri).to_http_request();
     Call::new(&request, request.path(), body, principal)
+}
+
+/// Holds that what `whole` asks for is granted, and none of it with the value behind one of these JSON pointers another.
+pub(crate) fn refuses_each<T: Debug>(
+    whole: &Value,
+    spoilt: &[(&str, Value)],
+    ask: impl Fn(Value) -> Result<T, ApiError>,
+) {
+    for (pointer, value) in spoilt {
+        let mut one = whole.clone();
+        *one.pointer_mut(pointer).unwrap() = value.clone();
+        assert_eq!(ask(one).unwrap_err().code, Code::InvalidArgument, "{pointer}");
+    }
+    ask(whole.clone()).unwrap();
 }
 
 /// The claims of a token, its signature unchecked.

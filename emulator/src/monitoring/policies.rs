@@ -189,7 +189,7 @@ mod tests {
     use super::*;
     use crate::{
         monitoring::answer,
-        testing::{call, google},
+        testing::{call, google, refuses_each},
     };
 
     const ALL: &str = "/v3/projects/demo-project/alertPolicies";
@@ -233,9 +233,8 @@ mod tests {
     async fn what_google_would_refuse_is_refused() {
         let google = google();
         let ask = |body| answer(&google, &call("POST", ALL, body));
-        ask(policy()).unwrap();
         let promql = "/conditions/0/conditionPrometheusQueryLanguage";
-        for (pointer, value) in [
+        let spoilt = [
             ("/displayName", json!("")),
             ("/combiner", json!("XOR")),
             ("/severity", json!("INFO")),
@@ -245,11 +244,8 @@ mod tests {
             (&format!("{promql}/query"), json!("")),
             (&format!("{promql}/duration"), json!("-1s")),
             (&format!("{promql}/evaluationInterval"), json!("45s")),
-        ] {
-            let mut spoilt = policy();
-            *spoilt.pointer_mut(pointer).unwrap() = value;
-            assert_eq!(ask(spoilt).unwrap_err().code, Code::InvalidArgument, "{pointer}");
-        }
+        ];
+        refuses_each(&policy(), &spoilt, ask);
         let mut twice = policy();
         twice["conditions"][0]["conditionThreshold"] = json!({});
         assert_eq!(ask(twice).unwrap_err().code, Code::InvalidArgument);
