@@ -54,7 +54,8 @@ pub(crate) struct Destination {
 
 impl std::fmt::Debug for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Destination").field("url", &self.url).finish_non_exhaustive()
+        let url = (endpoint().show)(&self.url);
+        f.debug_struct("Destination").field("url", &url).finish_non_exhaustive()
     }
 }
 
@@ -107,9 +108,13 @@ pub(super) fn read(
         resource,
         sampler: sampler(reader),
         keeps_failed: reader.optional("KEEP_FAILED_TRACES", values::switch()).unwrap_or(false),
-        delay: millis_of(reader, "OTEL_BSP_SCHEDULE_DELAY", 1000),
+        delay: reader
+            .optional("OTEL_BSP_SCHEDULE_DELAY", millis())
+            .unwrap_or(Duration::from_secs(1)),
         queue: reader.optional("OTEL_BSP_MAX_QUEUE_SIZE", values::count()).unwrap_or(4096),
-        interval: millis_of(reader, "OTEL_METRIC_EXPORT_INTERVAL", 60_000),
+        interval: reader
+            .optional("OTEL_METRIC_EXPORT_INTERVAL", positive_millis())
+            .unwrap_or(Duration::from_secs(60)),
         wait: reader.optional("TELEMETRY_WAIT", wait()).unwrap_or_default(),
         metadata_host: metadata_host.to_owned(),
     };
@@ -119,8 +124,8 @@ pub(super) fn read(
 /// A signal's own variable counts before the one of all signals.
 fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Destination> {
     let exporter = reader.optional(&format!("OTEL_{signal}_EXPORTER"), exporter());
-    let own = reader.optional(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), values::url());
-    let base = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", values::url());
+    let own = reader.optional(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), endpoint());
+    let base = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint());
     for name in
         [format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL".to_owned()]
     {
@@ -131,8 +136,8 @@ fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Dest
     let mut headers = secret_pairs(reader, "OTEL_EXPORTER_OTLP_HEADERS");
     headers.extend(secret_pairs(reader, &format!("OTEL_EXPORTER_OTLP_{signal}_HEADERS")));
     let timeout = reader
-        .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), timeout())
-        .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", timeout()));
+        .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), positive_millis())
+        .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", positive_millis()));
     let url = own.or_else(|| base.map(|base| format!("{}/{path}", base.trim_end_matches('/'))))?;
     let has_token = has_token(reader, &url);
     exporter.unwrap_or(true).then(|| Destination {
@@ -167,10 +172,6 @@ fn sampler(reader: &mut Reader<'_>) -> Sampler {
     Sampler { is_parent_based, ratio: fixed.or(ratio).unwrap_or(1.0) }
 }
 
-fn millis_of(reader: &mut Reader<'_>, name: &str, default: u64) -> Duration {
-    reader.optional(name, millis()).unwrap_or(Duration::from_millis(default))
-}
-
 fn millis() -> Value<Duration> {
     Value {
         expected: "milliseconds, from 0 to 3600000",
@@ -182,10 +183,10 @@ fn millis() -> Value<Duration> {
     }
 }
 
-fn timeout() -> Value<Duration> {
+fn positive_millis() -> Value<Duration> {
     Value {
         expected: "milliseconds, from 1 to 3600000",
-        parse: |text| (millis().parse)(text).filter(|timeout| !timeout.is_zero()),
+        parse: |text| (millis().parse)(text).filter(|millis| !millis.is_zero()),
         show: millis().show,
     }
 }
@@ -196,6 +197,20 @@ fn wait() -> Value<Duration> {
         expected: "milliseconds, from 0 to 1000",
         parse: |text| (millis().parse)(text).filter(|wait| *wait <= Duration::from_secs(1)),
         show: millis().show,
+    }
+}
+
+/// A URL of which only scheme, host and path are shown: some take a key before the host or in the query.
+fn endpoint() -> Value<String> {
+    Value {
+        show: |url| {
+            let Ok(uri) = url.parse::<Uri>() else { return String::new() };
+            let (scheme, host) =
+                (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
+            let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
+            format!("{scheme}://{host}{port}{}", uri.path())
+        },
+        ..values::url()
     }
 }
 

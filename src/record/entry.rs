@@ -56,7 +56,9 @@ pub(super) struct Trace {
 impl Trace {
     pub(super) fn of(state: &State, attempt: &Attempt) -> Option<Trace> {
         if let Some(own) = &state.own {
-            let OwnSpan { trace_id, span_id, is_sampled, .. } = *own;
+            let OwnSpan { trace_id, span_id, .. } = *own;
+            let has_failed = state.outcome.as_ref().is_some_and(Outcome::has_failed);
+            let is_sampled = attempt.route.shared.telemetry.keeps(own, has_failed);
             return Some(Trace { trace_id, span_id, is_sampled });
         }
         let Remote { trace_id, span_id, is_sampled } = attempt.trace.as_ref()?.remote();

@@ -62,12 +62,15 @@ impl Exporter {
         let (spans, queue) = mpsc::channel(config.queue);
         let (flushes, flushed) = mpsc::unbounded_channel();
         let (sends, sent) = mpsc::unbounded_channel();
+        let dropped = Arc::default();
         let span_exporter = match &config.traces {
-            Some(destination) => Some(span_exporter(destination, config)?),
+            Some(destination) => Some(CountedExporter::start(destination, config, &dropped)?),
             None => None,
         };
         let delay = config.delay;
-        let client = config.metrics.as_ref().map(|metrics| SameThread::new(metrics, config));
+        // What becomes of metrics is counted nowhere: the next ones say all that these did.
+        let client =
+            config.metrics.as_ref().map(|metrics| SameThread::new(metrics, config, Arc::default()));
         let run = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             if let Ok(runtime) = runtime {
@@ -84,7 +87,7 @@ impl Exporter {
             .name("telemetry".to_owned())
             .spawn(run)
             .map_err(|e| e.to_string())?;
-        Ok(Exporter { spans, flushes, sends, dropped: Arc::default() })
+        Ok(Exporter { spans, flushes, sends, dropped })
     }
 
     /// Takes the spans of one attempt along, or drops them where too many wait already.
@@ -95,7 +98,7 @@ impl Exporter {
         }
     }
 
-    /// How many spans were dropped.
+    /// How many spans were lost: dropped, or not taken by a collector.
     pub(crate) fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -114,21 +117,38 @@ impl Exporter {
     }
 }
 
-fn span_exporter(
-    destination: &Destination,
-    config: &TelemetryConfig,
-) -> Result<SpanExporter, String> {
-    let mut exporter = SpanExporter::builder()
-        .with_http()
-        .with_http_client(SameThread::new(destination, config))
-        .with_protocol(Protocol::HttpBinary)
-        .with_endpoint(&destination.url)
-        .with_headers(destination.headers.clone().into_iter().collect())
-        .with_timeout(destination.timeout)
-        .build()
-        .map_err(|error| error.to_string())?;
-    exporter.set_resource(&resource(config));
-    Ok(exporter)
+/// Counts the spans that do not arrive.
+struct CountedExporter {
+    exporter: SpanExporter,
+    dropped: Arc<AtomicU64>,
+}
+
+impl CountedExporter {
+    fn start(
+        destination: &Destination,
+        config: &TelemetryConfig,
+        dropped: &Arc<AtomicU64>,
+    ) -> Result<CountedExporter, String> {
+        let mut exporter = SpanExporter::builder()
+            .with_http()
+            .with_http_client(SameThread::new(destination, config, dropped.clone()))
+            .with_protocol(Protocol::HttpBinary)
+            .with_endpoint(&destination.url)
+            .with_headers(destination.headers.clone().into_iter().collect())
+            .with_timeout(destination.timeout)
+            .build()
+            .map_err(|error| error.to_string())?;
+        exporter.set_resource(&resource(config));
+        Ok(CountedExporter { exporter, dropped: dropped.clone() })
+    }
+
+    async fn export(&self, batch: Vec<SpanData>) {
+        let count = batch.len() as u64;
+        if let Err(error) = self.exporter.export(batch).await {
+            self.dropped.fetch_add(count, Ordering::Relaxed);
+            tracing::debug!(error = %error, "spans could not be handed over");
+        }
+    }
 }
 
 /// What all spans and metrics are of.
@@ -144,7 +164,7 @@ pub(crate) fn resource(config: &TelemetryConfig) -> Resource {
 async fn serve(
     mut queue: mpsc::Receiver<Vec<SpanData>>,
     mut flushes: mpsc::UnboundedReceiver<oneshot::Sender<()>>,
-    exporter: Option<SpanExporter>,
+    exporter: Option<CountedExporter>,
     delay: Duration,
 ) {
     let mut waiting: Vec<SpanData> = Vec::new();
@@ -191,12 +211,9 @@ async fn serve(
 }
 
 /// What cannot be handed over is let go of: there is always more to come.
-async fn export(exporter: Option<&SpanExporter>, waiting: &mut Vec<SpanData>) {
+async fn export(exporter: Option<&CountedExporter>, waiting: &mut Vec<SpanData>) {
     while let (Some(exporter), false) = (exporter, waiting.is_empty()) {
-        let batch = waiting.drain(..waiting.len().min(BATCH)).collect();
-        if let Err(error) = exporter.export(batch).await {
-            tracing::debug!(error = %error, "spans could not be handed over");
-        }
+        exporter.export(waiting.drain(..waiting.len().min(BATCH)).collect()).await;
     }
 }
 
@@ -217,16 +234,23 @@ struct SameThread {
     tokens: Option<Arc<MetadataServer>>,
     /// What is not taken is said once, until it goes well again.
     is_failing: Arc<AtomicBool>,
+    /// How much a collector refused of what it answered 200.
+    refused: Arc<AtomicU64>,
 }
 
 impl SameThread {
-    fn new(destination: &Destination, config: &TelemetryConfig) -> SameThread {
+    fn new(
+        destination: &Destination,
+        config: &TelemetryConfig,
+        refused: Arc<AtomicU64>,
+    ) -> SameThread {
         let tokens = || Arc::new(MetadataServer::at(&config.metadata_host));
         SameThread {
             client: Arc::default(),
             timeout: destination.timeout,
             tokens: destination.has_token.then(tokens),
             is_failing: Arc::default(),
+            refused,
         }
     }
 
@@ -276,7 +300,14 @@ impl HttpClient for SameThread {
         let to = format!("{host}{path}");
         let sent = self.send(request).await;
         let fault = match &sent {
-            Ok(response) if response.status().is_success() => refused(response.body()),
+            Ok(response) if response.status().is_success() => {
+                refused(response.body()).map(|partial| {
+                    let ExportTracePartialSuccess { rejected_spans: count, error_message } =
+                        partial;
+                    self.refused.fetch_add(count.unsigned_abs(), Ordering::Relaxed);
+                    format!("refused {count} of a request: {}", oidc::shown(&error_message))
+                })
+            }
             Ok(response) => Some(format!("answered {}", response.status())),
             Err(error) => Some(last_cause(error.as_ref())),
         };
@@ -290,11 +321,9 @@ impl HttpClient for SameThread {
 
 /// How much of what it was sent a collector has not taken, though it answered 200. What it answers to spans is, but for
 /// names, what it answers to metrics (<https://opentelemetry.io/docs/specs/otlp/#partial-success-1>).
-fn refused(answer: &[u8]) -> Option<String> {
+fn refused(answer: &[u8]) -> Option<ExportTracePartialSuccess> {
     let partial = ExportTraceServiceResponse::decode(answer).ok()?.partial_success?;
-    let ExportTracePartialSuccess { rejected_spans, error_message } = partial;
-    (rejected_spans > 0)
-        .then(|| format!("refused {rejected_spans} of a request: {}", oidc::shown(&error_message)))
+    (partial.rejected_spans > 0).then_some(partial)
 }
 
 /// What lies at the bottom of a fault, which says more than what is wrapped around it.

@@ -3,7 +3,7 @@
 use std::{fmt::Debug, time::SystemTime};
 
 use opentelemetry::{
-    KeyValue,
+    KeyValue, Value,
     trace::{SpanKind, Status},
 };
 use tracing::{
@@ -79,28 +79,40 @@ impl<S: Subscriber + for<'a> LookupSpan<'a>> Layer<S> for JobSpans {
 
 struct Fields(Vec<KeyValue>);
 
+impl Fields {
+    /// A field that is recorded again has its last value: a span has each attribute once, and so no more than it was made
+    /// with.
+    fn set(&mut self, field: &Field, value: impl Into<Value>) {
+        let value = value.into();
+        match self.0.iter_mut().find(|known| known.key.as_str() == field.name()) {
+            Some(known) => known.value = value,
+            None => self.0.push(KeyValue::new(field.name(), value)),
+        }
+    }
+}
+
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        self.0.push(KeyValue::new(field.name(), oidc::shown(&format!("{value:?}"))));
+        self.set(field, oidc::shown(&format!("{value:?}")));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.push(KeyValue::new(field.name(), oidc::shown(value)));
+        self.set(field, oidc::shown(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.push(KeyValue::new(field.name(), value));
+        self.set(field, value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.push(KeyValue::new(field.name(), value));
+        self.set(field, value);
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.push(KeyValue::new(field.name(), i64::try_from(value).unwrap_or(i64::MAX)));
+        self.set(field, i64::try_from(value).unwrap_or(i64::MAX));
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.push(KeyValue::new(field.name(), value));
+        self.set(field, value);
     }
 }

@@ -121,7 +121,9 @@ impl Metrics {
         meter
             .u64_observable_counter(SPANS_DROPPED)
             .with_unit("{span}")
-            .with_description("Spans that were let go of, since too many waited to be handed over.")
+            .with_description(
+                "Spans that were lost: too many waited, or a collector did not take them.",
+            )
             .with_callback(move |observer| observer.observe(dropped.dropped(), &[]))
             .build();
         Ok(Metrics {

@@ -118,6 +118,7 @@ fn each_wrong_setting_is_named_with_its_value_what_was_expected_and_what_to_do()
         ),
         (&[("TELEMETRY_WAIT", "1001")], "TELEMETRY_WAIT is", "from 0 to 1000"),
         (&[("OTEL_EXPORTER_OTLP_TIMEOUT", "0")], "OTEL_EXPORTER_OTLP_TIMEOUT is", "from 1"),
+        (&[("OTEL_METRIC_EXPORT_INTERVAL", "0")], "OTEL_METRIC_EXPORT_INTERVAL is", "from 1"),
         (
             &[("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip")],
             "OTEL_EXPORTER_OTLP_COMPRESSION is",
@@ -382,6 +383,17 @@ fn check_prints_the_settings_in_effect_and_exits_0() {
     assert!(line("PORT ").ends_with("9000"), "{out}");
     assert!(line("HOST ").ends_with("0.0.0.0  (default)"), "{out}");
     assert!(line("warning: DEDUP is memory").contains("MAX_INSTANCES"), "{out}");
+}
+
+#[test]
+fn check_shows_no_key_of_a_collector() {
+    let endpoint = "https://user:KEY@collector.example:4318/otlp?key=KEY";
+    let changes =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", "key=KEY")];
+    let (code, out, err) = check(&changes);
+    assert_eq!((code, &*err), (Some(0), ""), "{out}");
+    assert!(out.contains("https://collector.example:4318/otlp\n"), "{out}");
+    assert!(!out.contains("KEY"), "{out}");
 }
 
 #[test]

@@ -9,7 +9,10 @@ fn main() -> ExitCode {
     let mut jobs = Jobs::default();
     jobs.tasks("sleep", async |milliseconds: Invocation<u64>| {
         tracing::info!("begun");
-        let asleep = tracing::info_span!("asleep", milliseconds = milliseconds.payload);
+        let asleep = tracing::info_span!("asleep", milliseconds = milliseconds.payload, round = 0);
+        for round in 1..=2 {
+            asleep.record("round", round);
+        }
         let sleep = tokio::time::sleep(Duration::from_millis(milliseconds.payload));
         // Below LOG_LEVEL, so that it is no span.
         sleep.instrument(tracing::debug_span!("detail")).instrument(asleep).await;

@@ -262,6 +262,9 @@ async fn a_real_collector_gets_the_spans_and_the_metrics() {
         "http.response.status_code",
         "verify",
         "service.instance.id",
+        "invocation.count",
+        "invocation.duration",
+        "ExponentialHistogram",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -290,10 +293,14 @@ async fn the_caller_decides_what_is_sampled_and_failures_can_be_kept() {
     let with = |task: &str| {
         Attempt::first("receipts", task).delivery().header("traceparent", &traceparent(false))
     };
-    service.deliver("/tasks/done", &with("1")).await;
-    service.deliver("/tasks/give-up", &with("2")).await;
-    service.send("/tasks/done", &with("3")).await;
+    let (_, done) = service.deliver("/tasks/done", &with("1")).await;
+    let (_, gave_up) = service.deliver("/tasks/give-up", &with("2")).await;
+    let (_, refused) = service.send("/tasks/done", &with("3")).await;
     service.stopped().await;
+    // A record says whether its trace is there.
+    let sampled = "logging.googleapis.com/trace_sampled";
+    let sampled = [done, gave_up, refused].map(|record| record[sampled].clone());
+    assert_eq!(sampled, [false, true, true]);
     let all = collector.all();
     let servers: Vec<_> = all.iter().filter(|span| span.kind == 2).collect();
     let outcomes: Vec<Value> = servers
@@ -354,8 +361,8 @@ async fn an_answer_can_wait_for_its_spans() {
     let changes = [("OTEL_BSP_SCHEDULE_DELAY", "3600000"), ("TELEMETRY_WAIT", "1000")];
     let mut service = service(&collector, &changes).await;
     service.deliver("/tasks/done", &Attempt::first("receipts", "1").delivery()).await;
-    // Nothing is left to wait for.
-    assert_eq!(collector.all().iter().filter(|span| span.kind == 2).count(), 1);
+    // Nothing else sends them: the service goes on, and the delay is an hour.
+    assert_eq!(collector.request().path, "/v1/traces");
     service.no_record();
 }
 
@@ -417,6 +424,38 @@ async fn what_a_collector_does_not_take_is_said_once() {
         assert_eq!(line["severity"], "WARNING", "{line}");
         assert_eq!(line["message"], "telemetry is lost until this takes it");
         assert_eq!((&line["to"], &line["reason"]), (&json!("127.0.0.1/v1/traces"), &json!(said)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_that_a_collector_does_not_take_are_counted() {
+    let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
+    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", partial.len());
+    let refusing = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
+    for (answer, are_all_lost) in
+        [([head.into_bytes(), partial].concat(), false), (refusing.into(), true)]
+    {
+        let (traces, metrics) = (Collector::answering(answer), Collector::start());
+        let changes = [
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*format!("{}/v1/traces", traces.url)),
+            ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", &*format!("{}/v1/metrics", metrics.url)),
+            ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+            ("TELEMETRY_WAIT", "1000"),
+        ];
+        let mut service = Service::with(jobs(&Seen::default()), &changes).await;
+        let delivery = Attempt::first("receipts", "1").delivery();
+        assert_eq!(service.deliver("/tasks/done", &delivery).await.0.status, 204);
+        service.stopped().await;
+        let metrics = metrics.metrics();
+        let dropped = metrics.iter().find(|metric| metric.name == "telemetry.spans.dropped");
+        let Some(Data::Sum(sum)) = dropped.and_then(|dropped| dropped.data.as_ref()) else {
+            panic!("{metrics:?}")
+        };
+        let sent = traces.all().len() as u64;
+        assert_ne!(sent, 0);
+        let lost = if are_all_lost { sent } else { 2 };
+        assert_eq!(number(sum.data_points[0].value.as_ref()), lost);
     }
 }
 
@@ -515,7 +554,8 @@ async fn what_a_job_traces_and_logs_is_within_its_attempt() {
     let spans = collector.attempt();
     let (job, asleep) = (named(&spans, "job"), named(&spans, "asleep"));
     assert_eq!(asleep.parent_span_id, job.span_id);
-    assert_eq!(attributes(&asleep.attributes)["milliseconds"], 1);
+    assert_eq!(attributes(&asleep.attributes), json!({"milliseconds": 1, "round": 2}));
+    assert_eq!(asleep.attributes.len(), 2, "a field recorded again has its last value alone");
     assert!(spans.iter().all(|span| span.name != "detail"), "it is below LOG_LEVEL: {spans:#?}");
 
     let line = |message: &str| {
