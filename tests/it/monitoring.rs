@@ -179,7 +179,7 @@ async fn what_an_operator_watches_by_is_made_once_changed_where_it_differs_and_d
     assert_eq!(each("unchanged ", "scripts/monitor").await, 10);
     assert_eq!(gcloud.emulator.export().unwrap(), made);
 
-    // By the metrics that the service exports itself, and somebody is told.
+    // Dashboards by the metrics that the service exports itself, and somebody is told.
     let channels = "--channels=projects/demo-project/notificationChannels/1,projects/demo-project/notificationChannels/2";
     let said = gcloud.ok(&line(&format!("scripts/monitor --telemetry {channels}"))).await;
     let count = |word: &str| said.lines().filter(|line| line.starts_with(word)).count();
@@ -187,10 +187,12 @@ async fn what_an_operator_watches_by_is_made_once_changed_where_it_differs_and_d
     let policies = gcloud.json("gcloud alpha monitoring policies list").await;
     for policy in policies.as_array().unwrap() {
         assert_eq!(policy["notificationChannels"].as_array().unwrap().len(), 2, "{policy}");
-        let query = policy.pointer("/conditions/0/conditionPrometheusQueryLanguage/query").unwrap();
-        let query = query.as_str().unwrap();
-        assert!(query.contains("({\"invocation."), "{query}");
+        assert!(policy.to_string().contains("logging.googleapis.com/user/receiver."), "{policy}");
         assert!(!policy.to_string().contains('@'), "{policy}");
+    }
+    let dashboards = gcloud.json("gcloud monitoring dashboards list").await;
+    for dashboard in dashboards.as_array().unwrap() {
+        assert!(!dashboard.to_string().contains("logging.googleapis.com/user"), "{dashboard}");
     }
     // As the README says it.
     let as_said = readme("Watch it")[0].replace("my-project", "demo-project");
