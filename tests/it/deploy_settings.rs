@@ -163,6 +163,8 @@ fn a_wrong_command_line_or_setting_is_one_line_and_64() {
             "OTEL_RESOURCE_ATTRIBUTES without cloud.region",
         ),
         ("scripts/deploy --job-settings=smtp", "JOB_SETTINGS has 'smtp'; it takes NAME=VALUE"),
+        ("scripts/deploy --job-settings='A=x@|B=y'", "nor a value that ends with @"),
+        ("scripts/deploy --job-settings='A=x@'", "nor a value that ends with @"),
         ("scripts/deploy --image=i --source", "it takes --image or --source, not both"),
         ("scripts/deploy --only=half", "ONLY is 'half'; it takes candidate, probe or traffic"),
         ("scripts/doctor everything", "unknown argument 'everything'"),

@@ -87,6 +87,12 @@ async fn setup_grants_what_is_needed_and_no_more_and_ends_what_was_left_half_don
         assert!(line.starts_with("gcloud --quiet --project=demo-project "), "{line}");
     }
     assert!(printed.contains(" run deploy receiver --region=us-central1 --image="), "{printed}");
+    // Whoever runs it makes the service, and so must be allowed to act as its account, whoever deploys later.
+    let account = "export CLOUDSDK_CORE_ACCOUNT=admin@example.com\n";
+    let printed = ok(&gcloud, &format!("{account}{setup} --dry-run")).await;
+    let may_act = "receiver-run@demo-project.iam.gserviceaccount.com --member=user:admin@example.com --role=roles/iam.serviceAccountUser";
+    let (before, _) = printed.split_once(" run deploy receiver ").unwrap();
+    assert!(before.contains(may_act), "{printed}");
     assert_eq!(resources(&gcloud), empty);
 
     let printed = ok(&gcloud, setup).await;
@@ -199,8 +205,7 @@ async fn only_what_was_probed_gets_traffic() {
     {
         let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
         let lines: String = block.lines().map(|line| format!("{line} --dry-run\n")).collect();
-        let variables = "export PROJECT=demo-project REGION=us-central1 URL=https://a.run.app\n";
-        let printed = ok(&gcloud, &format!("{variables}{setup}{lines}")).await;
+        let printed = ok(&gcloud, &format!("{setup}{lines}")).await;
         for part in ["_FEATURES=fan-out@@", "receiver-tenant-report", "http receiver-fan-out"] {
             assert!(printed.contains(part), "{part}: {printed}");
         }
@@ -249,6 +254,43 @@ async fn only_what_was_probed_gets_traffic() {
         "{complaint}"
     );
     assert!(complaint.contains("its log: gcloud beta builds log "), "{complaint}");
+
+    // Where no probe gets in, it says why.
+    let of_service = "gcloud run services update receiver --region=us-central1";
+    ok(&gcloud, &format!("{of_service} --ingress=internal")).await;
+    let complaint = refused(&gcloud, &deploy('f', "")).await;
+    assert!(complaint.contains("ingress is internal and lets nobody in"), "{complaint}");
+    ok(&gcloud, &format!("{of_service} --ingress=all")).await;
+
+    // What --source leaves on a service stays on it whatever the image.
+    let archive = r#"/^  template:/,/annotations:/ s|annotations:|&\n        run.googleapis.com/sources: '{"":"gs://a/b"}'|; /^      name: receiver-/d"#;
+    ok(&gcloud, &format!(
+        "gcloud run services describe receiver --region=us-central1 --format=export | sed '{}' > {1}/service.yaml
+         gcloud run services replace {1}/service.yaml --region=us-central1",
+        archive.replace('\'', r"'\''"),
+        gcloud.folder.display(),
+    ))
+    .await;
+    for deploy in [&*deploy('f', ""), "scripts/deploy"] {
+        let complaint = refused(&gcloud, deploy).await;
+        assert!(complaint.contains("receiver was deployed with --source"), "{complaint}");
+    }
+}
+
+#[tokio::test]
+async fn a_service_of_somebody_else_s_is_not_taken_over_and_not_deleted() {
+    let Some(gcloud) = Gcloud::start(Options::default()).await else { return };
+    ok(&gcloud, "gcloud run deploy receiver --region=us-central1 --image=us-docker.pkg.dev/cloudrun/container/hello --no-allow-unauthenticated").await;
+    let theirs = resources(&gcloud);
+    let complaint = refused(&gcloud, "scripts/setup").await;
+    assert!(complaint.contains("it has no label made-for=receiver"), "{complaint}");
+    ok(&gcloud, "scripts/teardown --yes").await;
+    assert_eq!(resources(&gcloud), theirs);
+    // As it says.
+    let (_, mend) = complaint.split_once("give it to these scripts: ").unwrap();
+    ok(&gcloud, mend).await;
+    let printed = ok(&gcloud, "scripts/setup").await;
+    assert!(printed.contains("unchanged  service receiver"), "{printed}");
 }
 
 #[tokio::test]
