@@ -54,8 +54,7 @@ pub(crate) struct Destination {
 
 impl std::fmt::Debug for Destination {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let url = (endpoint().show)(&self.url);
-        f.debug_struct("Destination").field("url", &url).finish_non_exhaustive()
+        f.debug_struct("Destination").field("url", &without_keys(&self.url)).finish_non_exhaustive()
     }
 }
 
@@ -124,8 +123,8 @@ pub(super) fn read(
 /// A signal's own variable counts before the one of all signals.
 fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Destination> {
     let exporter = reader.optional(&format!("OTEL_{signal}_EXPORTER"), exporter());
-    let own = reader.optional(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), endpoint());
-    let base = reader.optional("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint());
+    let own = endpoint(reader, &format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
+    let base = endpoint(reader, "OTEL_EXPORTER_OTLP_ENDPOINT");
     for name in
         [format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL".to_owned()]
     {
@@ -138,7 +137,7 @@ fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Dest
     let timeout = reader
         .optional(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"), positive_millis())
         .or_else(|| reader.optional("OTEL_EXPORTER_OTLP_TIMEOUT", positive_millis()));
-    let url = own.or_else(|| base.map(|base| format!("{}/{path}", base.trim_end_matches('/'))))?;
+    let url = own.or_else(|| base.map(|base| below(&base, path)))?;
     let has_token = has_token(reader, &url);
     exporter.unwrap_or(true).then(|| Destination {
         url,
@@ -146,6 +145,41 @@ fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Dest
         timeout: timeout.unwrap_or(Duration::from_secs(10)),
         has_token,
     })
+}
+
+/// A URL of which no key is shown, not even where it is wrong. One before the host is refused: it would not be sent.
+fn endpoint(reader: &mut Reader<'_>, name: &str) -> Option<String> {
+    let raw = reader.raw(name)?;
+    let shown = without_keys(&raw);
+    let has_user = |url: &String| {
+        let uri: Option<Uri> = url.parse().ok();
+        uri.and_then(|uri| uri.into_parts().authority).is_some_and(|at| at.as_str().contains('@'))
+    };
+    let read = (values::url().parse)(&raw).filter(|url| !has_user(url));
+    match read {
+        Some(_) => reader.took(name, shown, false),
+        None => reader.fault(
+            name,
+            Some(&shown),
+            "an absolute URL without user and password, such as http://localhost:4318",
+            "correct it or leave it out; a key belongs into OTEL_EXPORTER_OTLP_HEADERS",
+        ),
+    }
+    read
+}
+
+/// What is before the host and in the query may be a key.
+fn without_keys(url: &str) -> String {
+    let url = url.split(['?', '#']).next().unwrap_or_default();
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let rest = rest.rsplit_once('@').map_or(rest, |(_, rest)| rest);
+    if scheme.is_empty() { rest.to_owned() } else { format!("{scheme}://{rest}") }
+}
+
+/// The path below a URL's own; a query stays behind it.
+fn below(url: &str, path: &str) -> String {
+    let (url, query) = url.split_at(url.find('?').unwrap_or(url.len()));
+    format!("{}/{path}{query}", url.trim_end_matches('/'))
 }
 
 /// Whether an access token goes along. One in the clear would be anybody's.
@@ -197,20 +231,6 @@ fn wait() -> Value<Duration> {
         expected: "milliseconds, from 0 to 1000",
         parse: |text| (millis().parse)(text).filter(|wait| *wait <= Duration::from_secs(1)),
         show: millis().show,
-    }
-}
-
-/// A URL of which only scheme, host and path are shown: some take a key before the host or in the query.
-fn endpoint() -> Value<String> {
-    Value {
-        show: |url| {
-            let Ok(uri) = url.parse::<Uri>() else { return String::new() };
-            let (scheme, host) =
-                (uri.scheme_str().unwrap_or_default(), uri.host().unwrap_or_default());
-            let port = uri.port().map(|port| format!(":{port}")).unwrap_or_default();
-            format!("{scheme}://{host}{port}{}", uri.path())
-        },
-        ..values::url()
     }
 }
 
@@ -339,4 +359,20 @@ fn secret_pairs(reader: &mut Reader<'_>, name: &str) -> BTreeMap<String, String>
     let names: Vec<_> = read.keys().map(|name| format!("{name}=…")).collect();
     reader.took(name, names.join(","), false);
     read
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_s_path_stands_below_the_base_s_own_and_before_its_query() {
+        for (base, whole) in [
+            ("http://localhost:4318", "http://localhost:4318/v1/traces"),
+            ("https://a.example/otlp/", "https://a.example/otlp/v1/traces"),
+            ("https://a.example/otlp?key=1", "https://a.example/otlp/v1/traces?key=1"),
+        ] {
+            assert_eq!(below(base, "v1/traces"), whole);
+        }
+    }
 }

@@ -94,7 +94,8 @@ where
     }
 }
 
-/// An event's fields; those that would repeat a member of the line are kept under another name.
+/// An event's fields; those that would repeat a member of the line, or that Cloud Logging would take for its own, are kept
+/// under another name.
 #[derive(Default)]
 struct Fields {
     message: String,

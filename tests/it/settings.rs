@@ -387,13 +387,22 @@ fn check_prints_the_settings_in_effect_and_exits_0() {
 
 #[test]
 fn check_shows_no_key_of_a_collector() {
-    let endpoint = "https://user:KEY@collector.example:4318/otlp?key=KEY";
-    let changes =
-        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint), ("OTEL_EXPORTER_OTLP_HEADERS", "key=KEY")];
-    let (code, out, err) = check(&changes);
+    let whole = "https://collector.example:4318/otlp?key=KEY";
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "key=KEY");
+    let (code, out, err) = check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", whole), headers]);
     assert_eq!((code, &*err), (Some(0), ""), "{out}");
     assert!(out.contains("https://collector.example:4318/otlp\n"), "{out}");
     assert!(!out.contains("KEY"), "{out}");
+    for (spoilt, shown) in [
+        ("collector.example/otlp?key=KEY", "is \"collector.example/otlp\""),
+        ("user:KEY@collector.example", "is \"collector.example\""),
+        ("https://user:KEY@collector.example/otlp", "is \"https://collector.example/otlp\""),
+    ] {
+        let (code, _, err) = check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", spoilt)]);
+        assert_eq!(code, Some(64), "{spoilt}");
+        assert!(err.contains(shown) && err.contains("OTEL_EXPORTER_OTLP_HEADERS"), "{err}");
+        assert!(!err.contains("KEY"), "{err}");
+    }
 }
 
 #[test]

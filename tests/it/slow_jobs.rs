@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         let sleep = tokio::time::sleep(Duration::from_millis(milliseconds.payload));
         // Below LOG_LEVEL, so that it is no span.
         sleep.instrument(tracing::debug_span!("detail")).instrument(asleep).await;
-        tracing::info!(long = "x".repeat(100_000), "slept");
+        tracing::info!(long = "x".repeat(100_000), timestamp = 1, httpRequest = 2, "slept");
         Ok(())
     });
     jobs.tasks("block", async |_: Invocation<()>| {

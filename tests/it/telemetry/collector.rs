@@ -85,9 +85,7 @@ impl Collector {
         let mut last = Vec::new();
         for request in self.requests.try_iter() {
             if request.path == "/v1/metrics" {
-                let request = ExportMetricsServiceRequest::decode(&*request.body).unwrap();
-                let scopes = request.resource_metrics.into_iter().flat_map(|one| one.scope_metrics);
-                last = scopes.flat_map(|scope| scope.metrics).collect();
+                last = request.metrics();
             }
         }
         last
@@ -134,6 +132,15 @@ pub(super) struct Request {
     pub(super) path: String,
     pub(super) authorization: Option<String>,
     body: Vec<u8>,
+}
+
+impl Request {
+    /// What it says, where it is one of metrics.
+    pub(super) fn metrics(&self) -> Vec<Metric> {
+        let request = ExportMetricsServiceRequest::decode(&*self.body).unwrap();
+        let scopes = request.resource_metrics.into_iter().flat_map(|one| one.scope_metrics);
+        scopes.flat_map(|scope| scope.metrics).collect()
+    }
 }
 
 /// Attributes as a JSON object.
