@@ -259,7 +259,7 @@ async fn only_what_was_probed_gets_traffic() {
     let of_service = "gcloud run services update receiver --region=us-central1";
     ok(&gcloud, &format!("{of_service} --ingress=internal")).await;
     let complaint = refused(&gcloud, &deploy('f', "")).await;
-    assert!(complaint.contains("ingress is internal and lets nobody in"), "{complaint}");
+    assert!(complaint.contains("where the ingress is internal; "), "{complaint}");
     ok(&gcloud, &format!("{of_service} --ingress=all")).await;
 
     // What --source leaves on a service stays on it whatever the image.
@@ -283,11 +283,12 @@ async fn a_service_of_somebody_else_s_is_not_taken_over_and_not_deleted() {
     ok(&gcloud, "gcloud run deploy receiver --region=us-central1 --image=us-docker.pkg.dev/cloudrun/container/hello --no-allow-unauthenticated").await;
     let theirs = resources(&gcloud);
     let complaint = refused(&gcloud, "scripts/setup").await;
-    assert!(complaint.contains("it has no label made-for=receiver"), "{complaint}");
-    ok(&gcloud, "scripts/teardown --yes").await;
+    assert!(complaint.contains("without the label made-for=receiver"), "{complaint}");
+    let said = refused(&gcloud, "scripts/teardown --yes").await.replace("teardown", "setup");
+    assert!(complaint.ends_with(&said), "{said}");
     assert_eq!(resources(&gcloud), theirs);
     // As it says.
-    let (_, mend) = complaint.split_once("give it to these scripts: ").unwrap();
+    let (_, mend) = complaint.split_once("give it to them: ").unwrap();
     ok(&gcloud, mend).await;
     let printed = ok(&gcloud, "scripts/setup").await;
     assert!(printed.contains("unchanged  service receiver"), "{printed}");
