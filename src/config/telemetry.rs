@@ -151,11 +151,8 @@ fn destination(reader: &mut Reader<'_>, signal: &str, path: &str) -> Option<Dest
 fn endpoint(reader: &mut Reader<'_>, name: &str) -> Option<String> {
     let raw = reader.raw(name)?;
     let shown = without_keys(&raw);
-    let has_user = |url: &String| {
-        let uri: Option<Uri> = url.parse().ok();
-        uri.and_then(|uri| uri.into_parts().authority).is_some_and(|at| at.as_str().contains('@'))
-    };
-    let read = (values::url().parse)(&raw).filter(|url| !has_user(url));
+    let has_user = |uri: Uri| uri.authority().is_some_and(|at| at.as_str().contains('@'));
+    let read = (values::url().parse)(&raw).filter(|url| !url.parse().is_ok_and(has_user));
     match read {
         Some(_) => reader.took(name, shown, false),
         None => reader.fault(

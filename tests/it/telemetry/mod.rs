@@ -395,14 +395,20 @@ async fn no_collector_costs_an_invocation_anything() {
     }
 }
 
+/// A 200 that says how many spans of the request were not taken
+/// (<https://opentelemetry.io/docs/specs/otlp/#partial-success-1>).
+fn refusing_some(rejected_spans: i64, error_message: &str) -> Vec<u8> {
+    let partial = ExportTracePartialSuccess { rejected_spans, error_message: error_message.into() };
+    let body = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
+    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", body.len());
+    [head.into_bytes(), body].concat()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_collector_does_not_take_is_said_once() {
-    let partial = ExportTracePartialSuccess { rejected_spans: 3, error_message: "too old".into() };
-    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", partial.len());
     let refusing = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
     for (answer, said) in [
-        ([head.into_bytes(), partial].concat(), "refused 3 of a request: too old"),
+        (refusing_some(3, "too old"), "refused 3 of a request: too old"),
         (refusing.into(), "answered 400 Bad Request"),
     ] {
         let collector = Collector::answering(answer);
@@ -432,13 +438,8 @@ async fn what_a_collector_does_not_take_is_said_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spans_that_a_collector_does_not_take_are_counted() {
-    let partial = ExportTracePartialSuccess { rejected_spans: 2, error_message: String::new() };
-    let partial = ExportTraceServiceResponse { partial_success: Some(partial) }.encode_to_vec();
-    let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", partial.len());
     let refusing = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
-    for (answer, are_all_lost) in
-        [([head.into_bytes(), partial].concat(), false), (refusing.into(), true)]
-    {
+    for (answer, are_all_lost) in [(refusing_some(2, ""), false), (refusing.into(), true)] {
         let (traces, metrics) = (Collector::answering(answer), Collector::start());
         let changes = [
             ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &*format!("{}/v1/traces", traces.url)),
